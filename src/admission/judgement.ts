@@ -1,0 +1,28 @@
+import { formatName } from '../api/metadata.ts'
+import type { Policy } from '../config/policy.ts'
+import { judgeService, judgeVirtualService, type Verdict } from '../rules/judge.ts'
+import type { Cluster } from '../view/view.ts'
+import type { AdmissionRequest } from './review.ts'
+import type { Subject } from './subject.ts'
+
+/** What an admission needs beside its request. */
+export type Circumstances = { cluster: Cluster; policy: Policy; signal: AbortSignal }
+
+/** Asks the rules about the subject of a request. `claimed`: whether its addresses must have their claims by now. */
+export const judge = (
+  subject: Subject,
+  request: AdmissionRequest,
+  claimed: boolean,
+  { cluster, policy, signal }: Circumstances,
+): Promise<Verdict> => {
+  const dryRun = request.dryRun ?? false
+  return cluster.ask((view) => {
+    const circumstances = { view, policy, dryRun, claimed }
+    return subject.kind === 'Service'
+      ? judgeService(subject.object, subject.before, circumstances)
+      : judgeVirtualService(subject.object, subject.before, circumstances)
+  }, signal)
+}
+
+/** `Service shop/orders`: a subject in a sentence. */
+export const describe = ({ kind, object }: Subject): string => `${kind} ${formatName(object)}`

@@ -1,0 +1,65 @@
+import { isDenied, type Outcome } from '../rules/judge.ts'
+import { denialMessage, warningText } from '../rules/message.ts'
+import type { Backend } from './backend.ts'
+import { type Circumstances, describe, judge } from './judgement.ts'
+import { type AdmissionRequest, type Answer, allow, deny } from './review.ts'
+import { readSubject, type Subject } from './subject.ts'
+
+/** The rules that found something, by action: what the audit log keeps. */
+const auditAnnotations = (outcomes: readonly Outcome[]): Record<string, string> => {
+  const annotations: Record<string, string> = {}
+  for (const action of ['deny', 'warn', 'audit'] as const) {
+    const rules = new Set(outcomes.filter((outcome) => outcome.action === action).map(({ rule }) => rule))
+    if (rules.size > 0) annotations[action] = [...rules].join(',')
+  }
+  return annotations
+}
+
+/** Says of a request for something that we do not judge that the registration sent it here by mistake, and lets it pass. */
+export const passForeign = ({ kind }: AdmissionRequest): Answer =>
+  allow({
+    warnings: [
+      `meshvip has no rules for ${kind.kind} (${kind.group || 'core'}/${kind.version}): its webhook configuration sends it more than it should`,
+    ],
+  })
+
+const validateSubject = async (
+  subject: Subject,
+  request: AdmissionRequest,
+  circumstances: Circumstances,
+): Promise<Answer> => {
+  const verdict = await judge(subject, request, !request.dryRun, circumstances)
+  const { outcomes } = verdict
+  const { docsURL } = circumstances.policy
+  const findings = {
+    outcomes,
+    warnings: outcomes.filter(({ action }) => action === 'warn').map(warningText),
+    auditAnnotations: auditAnnotations(outcomes),
+  }
+  return isDenied(verdict) ? deny(denialMessage(describe(subject), verdict, docsURL), findings) : allow(findings)
+}
+
+/** Validation: judges the object as it will be stored, with all that mutation did to it. Rejects for our own trouble only. */
+export const validate = async (
+  request: AdmissionRequest,
+  backend: Backend,
+  circumstances: Omit<Circumstances, 'cluster'>,
+): Promise<Answer> => {
+  const reading = readSubject(request)
+  switch (reading.is) {
+    case 'foreign':
+      return passForeign(request)
+    case 'malformed':
+      return deny(`${request.kind.kind} ${request.namespace}/${request.name} cannot be read: ${reading.problem}`)
+    case 'deletion':
+      if (!request.dryRun) backend.deleted(reading.kind, reading.name)
+      return allow()
+    case 'unseen':
+      return allow()
+    case 'subject': {
+      const answer = await validateSubject(reading.subject, request, { ...circumstances, cluster: backend.cluster })
+      if (answer.allowed && !request.dryRun) backend.admitted(reading.subject)
+      return answer
+    }
+  }
+}

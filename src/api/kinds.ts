@@ -1,0 +1,76 @@
+import { type EndpointSlice, parseEndpointSlice } from './endpoint-slice.ts'
+import { Fields } from './fields.ts'
+import { type IPAddress, parseIPAddress } from './ip-address.ts'
+import { type Namespace, parseNamespace } from './namespace.ts'
+import { parseService, type Service } from './service.ts'
+import { parseServiceEntry, type ServiceEntry } from './service-entry.ts'
+import { parseVirtualService, type VirtualService } from './virtual-service.ts'
+
+/** Every kind of object that a rule asks about, by its name. */
+export type Objects = {
+  Namespace: Namespace
+  Service: Service
+  EndpointSlice: EndpointSlice
+  IPAddress: IPAddress
+  VirtualService: VirtualService
+  ServiceEntry: ServiceEntry
+}
+
+export type Kind = keyof Objects
+
+/** An object of one of these kinds, projected. */
+export type KnownObject = { [K in Kind]: { kind: K; object: Objects[K] } }[Kind]
+
+/** Where the API server has a kind, and how an object of it is read. `version` is the one that we ask for. */
+export const kinds: {
+  readonly [K in Kind]: {
+    group: string
+    version: string
+    resource: string
+    namespaced: boolean
+    parse: (object: unknown) => Objects[K]
+  }
+} = {
+  Namespace: { group: '', version: 'v1', resource: 'namespaces', namespaced: false, parse: parseNamespace },
+  Service: { group: '', version: 'v1', resource: 'services', namespaced: true, parse: parseService },
+  EndpointSlice: {
+    group: 'discovery.k8s.io',
+    version: 'v1',
+    resource: 'endpointslices',
+    namespaced: true,
+    parse: parseEndpointSlice,
+  },
+  IPAddress: {
+    group: 'networking.k8s.io',
+    version: 'v1',
+    resource: 'ipaddresses',
+    namespaced: false,
+    parse: parseIPAddress,
+  },
+  VirtualService: {
+    group: 'networking.istio.io',
+    version: 'v1',
+    resource: 'virtualservices',
+    namespaced: true,
+    parse: parseVirtualService,
+  },
+  ServiceEntry: {
+    group: 'networking.istio.io',
+    version: 'v1',
+    resource: 'serviceentries',
+    namespaced: true,
+    parse: parseServiceEntry,
+  },
+}
+
+const isKind = (kind: string): kind is Kind => Object.hasOwn(kinds, kind)
+
+/** Projects an object of any known kind and of any version of its group; undefined for all others. Throws MalformedObject. */
+export const parseObject = (raw: unknown): KnownObject | undefined => {
+  const fields = new Fields(raw)
+  const kind = fields.string('kind') ?? ''
+  const apiVersion = fields.string('apiVersion') ?? ''
+  const group = apiVersion.includes('/') ? (apiVersion.split('/', 1)[0] ?? '') : ''
+  if (!isKind(kind) || kinds[kind].group !== group) return undefined
+  return { kind, object: kinds[kind].parse(raw) } as KnownObject
+}

@@ -1,0 +1,18 @@
+import type { Fields } from './fields.ts'
+
+/** What identifies a namespaced object; `<namespace>/<name>` in text. */
+export type NamespacedName = { namespace: string; name: string }
+
+export const formatName = ({ namespace, name }: NamespacedName): string => `${namespace}/${name}`
+
+export const sameName = (a: NamespacedName, b: NamespacedName): boolean =>
+  a.namespace === b.namespace && a.name === b.name
+
+/** The identity in an object's metadata; an empty namespace where none is given, an empty name before generateName is expanded. */
+export const readName = (object: Fields): NamespacedName => {
+  const metadata = object.object('metadata')
+  return { namespace: metadata.string('namespace') ?? '', name: metadata.string('name') ?? '' }
+}
+
+/** Whether a text can be an object's name at all. Names come from users' manifests, and only these may become part of a path. */
+export const isObjectName = (text: string): boolean => /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)

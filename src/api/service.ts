@@ -1,0 +1,61 @@
+import { Fields } from './fields.ts'
+import { type NamespacedName, readName } from './metadata.ts'
+
+/** Says of a Service whether it is a virtual host, whatever its fields suggest: "true" or "false". */
+export const virtualHostLabel = 'meshvip.dev/virtual-host'
+
+export type ServicePort = {
+  /** Empty where the only port of a Service has no name. */
+  name: string
+  port: number
+  /** TCP, UDP or SCTP. */
+  protocol: string
+  appProtocol: string | undefined
+}
+
+/**
+ * What the rules read of a v1 Service, with Kubernetes' defaults filled in. Two Services with equal projections are the same to
+ * every rule.
+ */
+export type Service = NamespacedName & {
+  virtualHostLabel: string | undefined
+  /** An owner reference with `controller: true`: some controller, Knative for one, made this Service. */
+  hasController: boolean
+  type: string
+  /** `None` for a headless Service; undefined before the API server assigned one. */
+  clusterIP: string | undefined
+  hasSelector: boolean
+  ports: readonly ServicePort[]
+  externalIPs: readonly string[]
+  /** status.loadBalancer.ingress[].ip */
+  loadBalancerIPs: readonly string[]
+}
+
+/** Projects a v1 Service. Throws MalformedObject. */
+export const parseService = (object: unknown): Service => {
+  const fields = new Fields(object)
+  const metadata = fields.object('metadata')
+  const spec = fields.object('spec')
+  return {
+    ...readName(fields),
+    virtualHostLabel: metadata.stringMap('labels').get(virtualHostLabel),
+    hasController: metadata.list('ownerReferences', (owner) => owner.boolean('controller') ?? false).includes(true),
+    type: spec.string('type') ?? 'ClusterIP',
+    clusterIP: spec.string('clusterIP') || undefined,
+    hasSelector: spec.stringMap('selector').size > 0,
+    ports: spec.list('ports', (port) => ({
+      name: port.string('name') ?? '',
+      port: port.number('port') ?? 0,
+      protocol: port.string('protocol') ?? 'TCP',
+      appProtocol: port.string('appProtocol'),
+    })),
+    externalIPs: spec.strings('externalIPs'),
+    loadBalancerIPs: fields
+      .object('status')
+      .object('loadBalancer')
+      .list('ingress', (ingress) => ingress.string('ip') ?? '')
+      .filter((ip) => ip !== ''),
+  }
+}
+
+export const isHeadless = (service: Service): boolean => service.clusterIP === 'None'

@@ -1,0 +1,62 @@
+import 'reflect-metadata'
+import { isIP } from 'node:net'
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type JsonGeneralNames,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509'
+
+/** PEM texts: a CA, and a certificate and key that it signed. */
+export type ServingCertificate = { ca: string; cert: string; key: string }
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+
+/** Clocks differ a little between machines. */
+const backdate = 5 * 60 * 1000
+
+/** How long a certificate that we make for ourselves is valid: 90 days, in milliseconds. A process seldom lives as long. */
+const lifetime = 90 * 24 * 60 * 60 * 1000
+
+/** Makes a CA and a serving certificate for these names and addresses (ECDSA P-256). The CA's key is not kept. */
+export const makeServingCertificate = async (names: readonly string[], now: Date): Promise<ServingCertificate> => {
+  const dates = { notBefore: new Date(now.getTime() - backdate), notAfter: new Date(now.getTime() + lifetime) }
+  const caKeys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const ca = await X509CertificateGenerator.createSelfSigned({
+    ...dates,
+    name: 'CN=meshvip CA',
+    keys: caKeys,
+    signingAlgorithm: algorithm,
+    extensions: [
+      new BasicConstraintsExtension(true, 0, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
+  })
+  const alternativeNames: JsonGeneralNames = names.map((name) => ({ type: isIP(name) ? 'ip' : 'dns', value: name }))
+  const certificate = await X509CertificateGenerator.create({
+    ...dates,
+    subject: 'CN=meshvip',
+    issuer: ca.subject,
+    publicKey: keys.publicKey,
+    signingKey: caKeys.privateKey,
+    signingAlgorithm: algorithm,
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+      new SubjectAlternativeNameExtension(alternativeNames),
+    ],
+  })
+  const privateKey = await crypto.subtle.exportKey('pkcs8', keys.privateKey)
+  return {
+    ca: ca.toString('pem'),
+    cert: certificate.toString('pem'),
+    key: PemConverter.encode(privateKey, 'PRIVATE KEY'),
+  }
+}

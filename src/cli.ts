@@ -1,0 +1,95 @@
+import { Command, InvalidArgumentError } from 'commander'
+import packageManifest from '../package.json' with { type: 'json' }
+import { ConfigurationError } from './config/load.ts'
+import { standaloneGreeting } from './server/greeting.ts'
+import { type HostPort, parseHostPort } from './server/host-port.ts'
+import { type ServeOptions, serve } from './server/serve.ts'
+import { untilAskedToStop } from './server/shutdown.ts'
+import { UsageError } from './usage-error.ts'
+import { ManifestError } from './view/manifests.ts'
+
+/** Where the texts go, so that a test can read them. */
+export type Output = { out(text: string): void; err(text: string): void }
+
+const hostPort = (text: string): HostPort => {
+  const parsed = parseHostPort(text)
+  if (parsed === undefined) throw new InvalidArgumentError('write it as HOST:PORT, such as 127.0.0.1:8443.')
+  return parsed
+}
+
+type ServeFlags = {
+  standalone?: true | string
+  kubeconfig?: string
+  listen?: HostPort
+  metricsListen?: HostPort
+  tlsCert?: string
+  tlsKey?: string
+  config?: string
+}
+
+const serveOptions = (flags: ServeFlags): ServeOptions => {
+  const { standalone, kubeconfig, listen, metricsListen, tlsCert, tlsKey, config } = flags
+  if (standalone !== undefined && kubeconfig !== undefined) {
+    throw new UsageError('--standalone and --kubeconfig exclude each other: the cluster is either in memory or live')
+  }
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new UsageError('--tls-cert and --tls-key belong together: give both, or neither for a self-made certificate')
+  }
+  const inPod = standalone === undefined && kubeconfig === undefined
+  return {
+    listen: listen ?? { host: inPod ? '0.0.0.0' : '127.0.0.1', port: 8443 },
+    ...(standalone === undefined ? {} : { standalone }),
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(metricsListen === undefined ? {} : { metricsListen }),
+    ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: tlsCert, key: tlsKey } }),
+    ...(config === undefined ? {} : { config }),
+  }
+}
+
+const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
+  const stopped = untilAskedToStop()
+  const serving = await serve(serveOptions(flags))
+  if (flags.standalone !== undefined) {
+    out(standaloneGreeting(serving))
+  } else {
+    out(
+      `meshvip listens on ${serving.url}${serving.ca === undefined ? '' : `; its CA, new at each start, is ${serving.ca.file}`}\n`,
+    )
+  }
+  await stopped
+  await serving.close()
+}
+
+/** The errors whose message is all that the user needs. */
+const isForUser = (error: unknown): error is Error =>
+  error instanceof UsageError || error instanceof ConfigurationError || error instanceof ManifestError
+
+/** Runs the command line; resolves to the exit code: 0, or 2 where it was started in a way that cannot work. */
+export const run = async (args: readonly string[], output: Output): Promise<number> => {
+  const program = new Command('meshvip')
+    .description(packageManifest.description)
+    .version(packageManifest.version)
+    .exitOverride()
+    .configureOutput({ writeOut: output.out, writeErr: output.err })
+  program
+    .command('serve')
+    .description('serve the admission webhook over HTTPS: POST /mutate and POST /validate')
+    .option('--standalone [DIR]', 'no Kubernetes: a cluster in memory, with the manifests of DIR in it')
+    .option('--kubeconfig <FILE>', 'the cluster to work for (default: the one of the pod we run in)')
+    .option('--listen <HOST:PORT>', 'where to listen (default: 127.0.0.1:8443, in a pod 0.0.0.0:8443)', hostPort)
+    .option('--tls-cert <FILE>', 'the serving certificate, PEM (default: a self-made one)')
+    .option('--tls-key <FILE>', 'the key of the serving certificate, PEM')
+    .option('--config <FILE>', 'the configuration, YAML')
+    .option('--metrics-listen <HOST:PORT>', 'where to serve /livez, /readyz and /metrics over HTTP', hostPort)
+    .action((flags: ServeFlags) => runServe(flags, output))
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return 0
+  } catch (error) {
+    const { code, exitCode } = error as { code?: string; exitCode?: number }
+    if (code?.startsWith('commander.')) return exitCode === 0 ? 0 : 2
+    if (!isForUser(error)) throw error
+    output.err(`meshvip: ${error.message}\n`)
+    return 2
+  }
+}

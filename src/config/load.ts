@@ -1,0 +1,118 @@
+import { Ajv, type ErrorObject } from 'ajv'
+import { LineCounter, parseDocument } from 'yaml'
+import type { ReservedPort } from '../istio/ports.ts'
+import type { Action } from '../rules/finding.ts'
+import { parseCidr } from '../vip/address.ts'
+import { createPool } from '../vip/pools.ts'
+import { defaultPolicy, type Policy, type RuleActions } from './policy.ts'
+import { configurationSchema } from './schema.ts'
+
+/** The configuration as it is written; everything may be left out. */
+type Configuration = {
+  clusterDomain?: string
+  virtualHosts?: Policy['virtualHosts']
+  pools?: { cidr: string }[]
+  allowedExternalIPs?: string[]
+  reservedPorts?: { port: number; use: string; by?: ReservedPort['by'] }[]
+  rules?: Record<string, Action | Partial<RuleActions>>
+  docsURL?: string
+}
+
+/** Says where a configuration is wrong and what was expected there: `meshvip.yaml:3:5: rules.service-port-80: ...`. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+}
+
+const isConfiguration = new Ajv({ allErrors: false, strict: true, allowUnionTypes: true }).compile<Configuration>(
+  configurationSchema,
+)
+
+type Path = readonly (string | number)[]
+
+/** What ajv found, as the path of the field and what was expected there. */
+const expectation = (error: ErrorObject): { path: Path; problem: string } => {
+  const path = error.instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part))
+  if (error.keyword === 'additionalProperties') {
+    const { additionalProperty } = error.params as { additionalProperty: string }
+    const known = Object.keys((error.parentSchema as { properties: object }).properties)
+    return { path: [...path, additionalProperty], problem: `there is no such field; there are ${known.join(', ')}` }
+  }
+  if (error.keyword === 'enum') {
+    const { allowedValues } = error.params as { allowedValues: readonly string[] }
+    return { path, problem: `must be one of ${allowedValues.join(', ')}` }
+  }
+  return { path, problem: error.message ?? 'is wrong' }
+}
+
+const formatPath = (path: Path): string =>
+  path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('')
+
+const compileActions = (written: Configuration['rules']): Policy['actions'] => {
+  const actions = new Map(defaultPolicy.actions)
+  for (const [id, value] of Object.entries(written ?? {})) {
+    const whole = typeof value === 'string' ? { virtualHost: value, other: value } : value
+    actions.set(id, { ...(actions.get(id) as RuleActions), ...whole })
+  }
+  return actions
+}
+
+/**
+ * Compiles the text of a configuration file into a Policy. Throws ConfigurationError, with the line and column where the file is
+ * wrong. An empty file means the defaults.
+ */
+export const loadPolicy = (text: string, file: string): Policy => {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  const fail = (path: Path, problem: string): never => {
+    // The value itself, or what it would stand in where it is missing.
+    const range = [path, path.slice(0, -1)].map((at) => document.getIn(at, true) as { range?: [number] } | undefined)
+    const offset = range.find((node) => node?.range !== undefined)?.range?.[0] ?? 0
+    const { line, col } = lines.linePos(offset)
+    throw new ConfigurationError(
+      `${file}:${line}:${col}: ${path.length === 0 ? '' : `${formatPath(path)}: `}${problem}`,
+    )
+  }
+  const [syntax] = document.errors
+  if (syntax !== undefined) {
+    const { line, col } = syntax.linePos?.[0] ?? { line: 1, col: 1 }
+    throw new ConfigurationError(`${file}:${line}:${col}: ${syntax.message.split('\n', 1)[0]}`)
+  }
+  const written: unknown = document.toJS() ?? {}
+  if (!isConfiguration(written)) {
+    // Of alternatives the last error names the whole; the first ones say what was expected.
+    const { path, problem } = expectation((isConfiguration.errors ?? [])[0] as ErrorObject)
+    return fail(path, problem)
+  }
+  const at = <T>(path: Path, make: () => T): T => {
+    try {
+      return make()
+    } catch (error) {
+      return fail(path, (error as Error).message)
+    }
+  }
+  const pools = written.pools?.map(({ cidr }, index) => at(['pools', index, 'cidr'], () => createPool(cidr)))
+  pools?.forEach((pool, index) => {
+    const other = pools
+      .slice(0, index)
+      .find((p) => p.network < pool.network + pool.span && pool.network < p.network + p.span)
+    if (other !== undefined) fail(['pools', index, 'cidr'], `${pool.cidr} overlaps the pool ${other.cidr}`)
+  })
+  return Object.freeze({
+    clusterDomain: written.clusterDomain ?? defaultPolicy.clusterDomain,
+    virtualHosts: written.virtualHosts ?? defaultPolicy.virtualHosts,
+    pools: (pools as unknown as Policy['pools']) ?? defaultPolicy.pools,
+    allowedExternalIPs: (written.allowedExternalIPs ?? []).map((cidr, index) =>
+      at(['allowedExternalIPs', index], () => parseCidr(cidr)),
+    ),
+    reservedPorts:
+      written.reservedPorts === undefined
+        ? defaultPolicy.reservedPorts
+        : new Map(written.reservedPorts.map(({ port, use, by = 'sidecar' }) => [port, { use, by }])),
+    actions: compileActions(written.rules),
+    docsURL: written.docsURL?.replace(/\/$/, '') ?? defaultPolicy.docsURL,
+  } satisfies Policy)
+}

@@ -1,0 +1,85 @@
+import { rules } from '../rules/index.ts'
+
+const action = { enum: ['deny', 'warn', 'audit', 'off'] }
+
+/** The JSON Schema of the configuration file. */
+export const configurationSchema = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'Configuration of meshvip',
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    clusterDomain: {
+      description: "The domain of the cluster's DNS, which istiod knows as --domain.",
+      type: 'string',
+      pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+      default: 'cluster.local',
+    },
+    virtualHosts: {
+      description:
+        'inferred: a selectorless ClusterIP Service in a namespace of the mesh is a virtual host unless its label says otherwise. labelled: only a Service with label meshvip.dev/virtual-host: "true" is one.',
+      enum: ['inferred', 'labelled'],
+      default: 'inferred',
+    },
+    pools: {
+      description: 'The ranges out of which virtual hosts are given their addresses, tried in this order.',
+      type: 'array',
+      minItems: 1,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['cidr'],
+        properties: { cidr: { description: 'An IPv4 range in CIDR notation.', type: 'string' } },
+      },
+      default: [{ cidr: '240.240.0.0/16' }],
+    },
+    allowedExternalIPs: {
+      description: 'Ranges in CIDR notation, outside the pools, that Services may have as external IPs.',
+      type: 'array',
+      items: { type: 'string' },
+      default: [],
+    },
+    reservedPorts: {
+      description: 'The ports that the mesh uses itself, in place of the list that Istio documents.',
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['port', 'use'],
+        properties: {
+          port: { type: 'integer', minimum: 1, maximum: 65535 },
+          use: { description: 'What for, as it stands in the message.', type: 'string', minLength: 1 },
+          by: { description: 'istiod: a warning at most.', enum: ['sidecar', 'istiod'], default: 'sidecar' },
+        },
+      },
+    },
+    rules: {
+      description: 'What is done for the findings of a rule, by its id.',
+      type: 'object',
+      additionalProperties: false,
+      properties: Object.fromEntries(
+        rules.map(({ id, finds, defaults }) => [
+          id,
+          {
+            description: finds,
+            anyOf: [
+              action,
+              {
+                type: 'object',
+                additionalProperties: false,
+                properties: { virtualHost: action, other: action },
+              },
+            ],
+            default: defaults,
+          },
+        ]),
+      ),
+    },
+    docsURL: {
+      description: "Where the pages of the rules are: a finding's link is this, a slash, and the rule's id.",
+      type: 'string',
+      pattern: '^https?://[!-~]+$',
+      default: 'https://meshvip.dev/rules',
+    },
+  },
+} as const

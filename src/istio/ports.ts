@@ -1,0 +1,29 @@
+/** What a sidecar, or istiod, uses a port for. */
+export type ReservedPort = {
+  use: string
+  /** `sidecar` ports exist in every injected pod; `istiod` ports only where the control plane runs. */
+  by: 'sidecar' | 'istiod'
+}
+
+/**
+ * The ports that Istio documents as its own ("Application requirements", ports used by Istio), with 15009 of older releases.
+ * Istio 1.31 silently leaves out HTTP listeners on 15001, 15006, 15021 and 15090: pilot/pkg/model/context.go,
+ * conflictWithReservedListener.
+ */
+export const reservedPorts: ReadonlyMap<number, ReservedPort> = new Map<number, ReservedPort>([
+  [15000, { use: "Envoy's admin interface", by: 'sidecar' }],
+  [15001, { use: "Envoy's outbound listener", by: 'sidecar' }],
+  [15002, { use: "the sidecar's failure detection", by: 'sidecar' }],
+  [15004, { use: "the sidecar's debug interface", by: 'sidecar' }],
+  [15006, { use: "Envoy's inbound listener", by: 'sidecar' }],
+  [15008, { use: 'the HBONE mTLS tunnel', by: 'sidecar' }],
+  [15009, { use: 'the HBONE plaintext tunnel', by: 'sidecar' }],
+  [15020, { use: "the sidecar's merged Prometheus metrics", by: 'sidecar' }],
+  [15021, { use: "the sidecar's health checks", by: 'sidecar' }],
+  [15053, { use: "the sidecar's DNS proxy", by: 'sidecar' }],
+  [15090, { use: "Envoy's Prometheus metrics", by: 'sidecar' }],
+  [15010, { use: "istiod's plaintext XDS", by: 'istiod' }],
+  [15012, { use: "istiod's XDS", by: 'istiod' }],
+  [15014, { use: "istiod's metrics", by: 'istiod' }],
+  [15017, { use: "istiod's webhooks", by: 'istiod' }],
+])

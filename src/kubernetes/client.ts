@@ -1,0 +1,111 @@
+import { HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node'
+import { fetch, type Response } from 'undici'
+import { Fields } from '../api/fields.ts'
+import { type Kind, kinds } from '../api/kinds.ts'
+import { isObjectName, type NamespacedName } from '../api/metadata.ts'
+
+/** What the API server answered instead of what was asked for, or that it could not be reached. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  /** The HTTP status; 0 where there was no answer. */
+  readonly status: number
+
+  constructor(status: number, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.status = status
+  }
+}
+
+const pageSize = 500
+
+/** JSON in and out of an API server, over one kept connection; objects are raw, as the API server has them. */
+export class KubernetesClient {
+  readonly #config: KubeConfig
+  readonly #server: string
+
+  constructor(config: KubeConfig) {
+    this.#config = config
+    this.#server = config.getCurrentCluster()?.server.replace(/\/$/, '') ?? ''
+  }
+
+  async #send(method: HttpMethod, path: string, signal: AbortSignal, body?: { type: string; json: unknown }) {
+    const request = `${method} ${path}`
+    let response: Response
+    let text: string
+    try {
+      const context = new RequestContext(`${this.#server}${path}`, method)
+      await this.#config.applySecurityAuthentication(context)
+      const dispatcher = context.getDispatcher()
+      response = await fetch(context.getUrl(), {
+        method,
+        headers: {
+          ...context.getHeaders(),
+          accept: 'application/json',
+          ...(body === undefined ? {} : { 'content-type': body.type }),
+        },
+        signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body.json) }),
+        ...(dispatcher === undefined ? {} : { dispatcher }),
+      })
+      text = await response.text()
+    } catch (error) {
+      throw new ApiError(0, `${request}: the API server cannot be reached`, { cause: error })
+    }
+    if (!response.ok) throw new ApiError(response.status, `${request}: ${response.status} ${text.slice(0, 500)}`)
+    return JSON.parse(text) as unknown
+  }
+
+  #path(kind: Kind, namespace: string, name?: string): string {
+    const { group, version, resource, namespaced } = kinds[kind]
+    const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
+    const scope = namespaced && namespace !== '' ? `/namespaces/${namespace}` : ''
+    return `${root}${scope}/${resource}${name === undefined ? '' : `/${name}`}`
+  }
+
+  /** The object of this name (with an empty namespace where its kind is cluster-scoped); undefined where there is none, or where its kind is not installed. */
+  async get(kind: Kind, { namespace, name }: NamespacedName, signal: AbortSignal): Promise<unknown> {
+    if (!isObjectName(name) || (kinds[kind].namespaced && !isObjectName(namespace))) return undefined
+    try {
+      return await this.#send(HttpMethod.GET, this.#path(kind, namespace, name), signal)
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return undefined
+      throw error
+    }
+  }
+
+  /** All objects of a kind, page by page; none where the kind is not installed. An empty namespace means all. */
+  async list(kind: Kind, selection: { namespace?: string; labels?: string }, signal: AbortSignal): Promise<unknown[]> {
+    const items: unknown[] = []
+    const query = new URLSearchParams({ limit: String(pageSize) })
+    if (selection.labels !== undefined) query.set('labelSelector', selection.labels)
+    const namespace = selection.namespace ?? ''
+    if (namespace !== '' && !isObjectName(namespace)) return items
+    do {
+      let page: unknown
+      try {
+        page = await this.#send(HttpMethod.GET, `${this.#path(kind, namespace)}?${query}`, signal)
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) return items
+        throw error
+      }
+      const fields = new Fields(page)
+      for (const item of (fields.raw('items') ?? []) as unknown[]) items.push(item)
+      query.set('continue', fields.object('metadata').string('continue') ?? '')
+    } while (query.get('continue') !== '')
+    return items
+  }
+
+  /** Throws ApiError: status 409 where there is one of that name. */
+  create(kind: Kind, object: unknown, options: { dryRun: boolean }, signal: AbortSignal): Promise<unknown> {
+    const path = `${this.#path(kind, '')}${options.dryRun ? '?dryRun=All' : ''}`
+    return this.#send(HttpMethod.POST, path, signal, { type: 'application/json', json: object })
+  }
+
+  /** Applies a JSON merge patch to a cluster-scoped object. Throws ApiError: status 404 where there is none of that name. */
+  mergePatch(kind: Kind, name: string, patch: unknown, signal: AbortSignal): Promise<unknown> {
+    return this.#send(HttpMethod.PATCH, this.#path(kind, '', name), signal, {
+      type: 'application/merge-patch+json',
+      json: patch,
+    })
+  }
+}

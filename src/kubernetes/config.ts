@@ -1,0 +1,46 @@
+import { KubeConfig } from '@kubernetes/client-node'
+import type { Dispatcher } from 'undici'
+import { UsageError } from '../usage-error.ts'
+
+/** The part of client-node's KubeConfig that its types keep private (client-node 2.0.1 dist/config.js, createDispatcher). */
+type DispatcherFactory = {
+  createDispatcher(cluster: unknown, options: { ca?: unknown; cert?: unknown; key?: unknown }): Dispatcher | undefined
+}
+
+/**
+ * client-node makes a dispatcher, and with it a TLS connection, for every request. Keep the last one as long as server and
+ * credentials stay the same; when a CA or a client certificate is rotated it is replaced, and closes once its requests are done.
+ */
+const keepDispatcher = (config: KubeConfig): KubeConfig => {
+  const factory = config as unknown as DispatcherFactory
+  const create = factory.createDispatcher.bind(config)
+  let kept: { key: string; dispatcher: Dispatcher | undefined } | undefined
+  factory.createDispatcher = (cluster, options) => {
+    const key = JSON.stringify([cluster, options])
+    if (kept?.key !== key) {
+      void kept?.dispatcher?.close()
+      kept = { key, dispatcher: create(cluster, options) }
+    }
+    return kept.dispatcher
+  }
+  return config
+}
+
+/** Reads a kubeconfig file, or the service account of the pod we run in. Throws UsageError. */
+export const loadKubeConfig = (file: string | undefined): KubeConfig => {
+  const config = new KubeConfig()
+  if (file === undefined) {
+    if (process.env.KUBERNETES_SERVICE_HOST === undefined) {
+      throw new UsageError('this is no pod of a cluster: say --kubeconfig FILE, or --standalone to run without one')
+    }
+    config.loadFromCluster()
+  } else {
+    try {
+      config.loadFromFile(file)
+    } catch (error) {
+      throw new UsageError(`cannot read the kubeconfig ${file}: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+  if (!config.getCurrentCluster()) throw new UsageError(`${file ?? 'the service account'} names no cluster to talk to`)
+  return keepDispatcher(config)
+}

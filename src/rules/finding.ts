@@ -1,0 +1,28 @@
+/** `deny` refuses; `warn` admits, and kubectl prints it; `audit` admits and records; `off` does not look. */
+export type Action = 'deny' | 'warn' | 'audit' | 'off'
+
+/** Something that a rule found in an object. The texts are ASCII, one line each, without a closing full stop. */
+export type Finding = {
+  /** The id of the rule that found it. */
+  rule: string
+  /** The field's path in Kubernetes' notation: `spec.http[0].route[1].destination.port.number`. */
+  field: string
+  /**
+   * What it is about, by name and never by list index: `80`, `orders.shop.svc.cluster.local`. With the rule it tells whether the
+   * object had the same finding before an update.
+   */
+  about: string
+  /** What is wrong. */
+  problem: string
+  /** Why it fails. */
+  reason: string
+  /** What to type. */
+  fix: string
+  /** The most that may come of it, where that is less than the rule's own action. */
+  atMost?: 'warn'
+  /** What it misses may come a moment later, with the rest of the same batch. */
+  missing?: true
+}
+
+/** What a rule's check() gives; the engine adds the rule's id. */
+export type RuleFinding = Omit<Finding, 'rule'>

@@ -1,0 +1,36 @@
+import type { Rule, ServiceSubject, VirtualServiceSubject } from './rule.ts'
+import { servicePort80 } from './service-port-80.ts'
+import { servicePortName } from './service-port-name.ts'
+import { serviceReservedPort } from './service-reserved-port.ts'
+import { serviceVipMissing } from './service-vip-missing.ts'
+import { serviceVipOutsidePool } from './service-vip-outside-pool.ts'
+import { serviceVipTaken } from './service-vip-taken.ts'
+import { virtualServiceDestinationForm } from './virtualservice-destination-form.ts'
+import { virtualServiceDestinationPort } from './virtualservice-destination-port.ts'
+import { virtualServiceDestinationUnknown } from './virtualservice-destination-unknown.ts'
+import { virtualServiceHostForm } from './virtualservice-host-form.ts'
+import { virtualServiceHostUnknown } from './virtualservice-host-unknown.ts'
+import { virtualServiceMatchPort } from './virtualservice-match-port.ts'
+import { virtualServiceMeshGateway } from './virtualservice-mesh-gateway.ts'
+
+export const serviceRules: readonly Rule<ServiceSubject>[] = [
+  servicePort80,
+  serviceReservedPort,
+  servicePortName,
+  serviceVipMissing,
+  serviceVipOutsidePool,
+  serviceVipTaken,
+]
+
+export const virtualServiceRules: readonly Rule<VirtualServiceSubject>[] = [
+  virtualServiceMeshGateway,
+  virtualServiceHostForm,
+  virtualServiceHostUnknown,
+  virtualServiceMatchPort,
+  virtualServiceDestinationForm,
+  virtualServiceDestinationUnknown,
+  virtualServiceDestinationPort,
+]
+
+/** What is known of every rule without its subject: the table that the configuration and the docs are made from. */
+export const rules: readonly Omit<Rule<never>, 'check'>[] = [...serviceRules, ...virtualServiceRules]

@@ -1,0 +1,114 @@
+import type { Service } from '../api/service.ts'
+import type { VirtualService } from '../api/virtual-service.ts'
+import { emit } from '../istio/emission.ts'
+import type { Action, Finding } from './finding.ts'
+import { serviceRules, virtualServiceRules } from './index.ts'
+import type { Context, Rule } from './rule.ts'
+import { isSelected, virtualHostBy, virtualServiceScope } from './virtual-host.ts'
+
+/** A finding and what comes of it. */
+export type Outcome = Finding & {
+  action: Exclude<Action, 'off'>
+  /** Why it does not refuse although its rule denies, for the reader. */
+  note?: string
+}
+
+/** All that the rules have to say of an object, ordered by field. */
+export type Verdict = {
+  outcomes: readonly Outcome[]
+  /** Whether the Service counts as a virtual host without its owner having said so. */
+  inferred: boolean
+}
+
+/** The circumstances of a request that bear on its verdict. */
+export type Circumstances = Context & {
+  /** Nothing is stored, and the rest of the same batch is not there yet. */
+  dryRun: boolean
+}
+
+export const isDenied = ({ outcomes }: Verdict): boolean => outcomes.some(({ action }) => action === 'deny')
+
+const severity: readonly Action[] = ['off', 'audit', 'warn', 'deny']
+
+const milder = (a: Action, b: Action): Action => (severity.indexOf(a) < severity.indexOf(b) ? a : b)
+
+/** The same rule about the same thing: how a finding is recognised in the object before an update. */
+const identity = ({ rule, about }: Finding): string => `${rule} ${about}`
+
+const collator = new Intl.Collator('en', { numeric: true })
+
+type Found = { finding: Finding; action: Action }
+
+const run = <S extends Context>(rules: readonly Rule<S>[], subject: S, actionOf: (rule: Rule<S>) => Action): Found[] =>
+  rules.flatMap((rule) => {
+    const action = actionOf(rule)
+    if (action === 'off') return []
+    return rule.check(subject).map((finding) => ({ finding: { ...finding, rule: rule.id }, action }))
+  })
+
+/** Turns what was found into outcomes: each finding's own limit, then the dry run, then the object as it was before. */
+const settle = (found: readonly Found[], before: readonly Found[], { dryRun }: Circumstances): Outcome[] => {
+  const known = new Set(before.map(({ finding }) => identity(finding)))
+  return found
+    .flatMap(({ finding, action: configured }): Outcome[] => {
+      const action = milder(configured, finding.atMost ?? 'deny')
+      if (action === 'off') return []
+      if (action !== 'deny') return [{ ...finding, action }]
+      if (known.has(identity(finding))) return [{ ...finding, action: 'warn', note: 'it was so before' }]
+      if (dryRun && finding.missing) {
+        return [{ ...finding, action: 'warn', note: 'refused unless what is missing is applied first' }]
+      }
+      return [{ ...finding, action }]
+    })
+    .sort((a, b) => collator.compare(a.field, b.field))
+}
+
+const findInService = (service: Service, circumstances: Circumstances): { found: Found[]; inferred: boolean } => {
+  const { policy, view } = circumstances
+  const by = virtualHostBy(service, view, policy)
+  const column = by === undefined ? 'other' : 'virtualHost'
+  // Outside the mesh Istio's rules do not hold; taking somebody else's address is wrong everywhere.
+  const inMesh = by !== undefined || isSelected(service.namespace, view)
+  const found = run(serviceRules, { ...circumstances, service, isVirtualHost: by !== undefined }, (rule) =>
+    inMesh || rule.kinds.includes('security') ? (policy.actions.get(rule.id)?.[column] ?? 'off') : 'off',
+  )
+  return { found, inferred: by === 'inference' }
+}
+
+/** Judges a Service; `before` is the object that an update replaces. */
+export const judgeService = (service: Service, before: Service | undefined, circumstances: Circumstances): Verdict => {
+  const { found, inferred } = findInService(service, circumstances)
+  const old = before === undefined ? [] : findInService(before, circumstances).found
+  const outcomes = settle(found, old, circumstances)
+  // A Service that is refused for what it says is given no address: that it has none is no finding of its own.
+  const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing'
+  const refused = outcomes.some((outcome) => outcome.action === 'deny' && !consequence(outcome))
+  return { outcomes: refused ? outcomes.filter((outcome) => !consequence(outcome)) : outcomes, inferred }
+}
+
+const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] => {
+  const { policy, view } = circumstances
+  const emission = emit(virtualService, view, policy.clusterDomain)
+  const scope = virtualServiceScope(virtualService, emission, view, policy)
+  if (scope === 'none') return []
+  const column = scope === 'virtual-host' ? 'virtualHost' : 'other'
+  // Istio honours VirtualServices in every namespace; outside the mesh's own we only advise.
+  const limit: Action = isSelected(virtualService.namespace, view) ? 'deny' : 'warn'
+  return run(virtualServiceRules, { ...circumstances, virtualService, emission }, (rule) =>
+    milder(policy.actions.get(rule.id)?.[column] ?? 'off', limit),
+  )
+}
+
+/** Judges a VirtualService; `before` is the object that an update replaces. */
+export const judgeVirtualService = (
+  virtualService: VirtualService,
+  before: VirtualService | undefined,
+  circumstances: Circumstances,
+): Verdict => ({
+  outcomes: settle(
+    findInVirtualService(virtualService, circumstances),
+    before === undefined ? [] : findInVirtualService(before, circumstances),
+    circumstances,
+  ),
+  inferred: false,
+})

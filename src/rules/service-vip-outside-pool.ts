@@ -1,0 +1,31 @@
+import { rangeContains } from '../vip/address.ts'
+import { inPool } from '../vip/pools.ts'
+import type { Rule, ServiceSubject } from './rule.ts'
+
+export const serviceVipOutsidePool: Rule<ServiceSubject> = {
+  id: 'service-vip-outside-pool',
+  kinds: ['security'],
+  defaults: { virtualHost: 'deny', other: 'warn' },
+  finds: 'An external IP lies in no pool and is not on the allow-list.',
+  why:
+    'Kubernetes lets whoever may create a Service take any address as its external IP, that of another Service or of a host on the ' +
+    'Internet included, and the nodes then send its traffic there (CVE-2020-8554). The addresses of virtual hosts come out of the ' +
+    'pools; others the owners of the cluster allow by `allowedExternalIPs` in the configuration. The network and the broadcast ' +
+    'address of a pool are not in it.',
+  check: ({ service, isVirtualHost, policy }) =>
+    service.externalIPs.flatMap((address, index) =>
+      inPool(policy.pools, address) || policy.allowedExternalIPs.some((range) => rangeContains(range, address))
+        ? []
+        : [
+            {
+              field: `spec.externalIPs[${index}]`,
+              about: address,
+              problem: `${address} is in no pool (${policy.pools.map(({ cidr }) => cidr).join(', ')}) and not on the allow-list`,
+              reason: "an external IP takes that address's traffic, whoever's it is (CVE-2020-8554)",
+              fix: isVirtualHost
+                ? 'leave externalIPs out: a free address is written in'
+                : 'leave it out, or have the owners of the cluster allow it (allowedExternalIPs)',
+            },
+          ],
+    ),
+}

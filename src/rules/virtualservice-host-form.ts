@@ -1,0 +1,49 @@
+import { sameName } from '../api/metadata.ts'
+import { serviceHost } from '../istio/hosts.ts'
+import type { Rule, VirtualServiceSubject } from './rule.ts'
+
+export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
+  id: 'virtualservice-host-form',
+  kinds: ['broken'],
+  defaults: { virtualHost: 'deny', other: 'deny' },
+  finds:
+    'A host looks like a Service, but Istio does not read it so: `svc.ns`, `svc.ns.svc`, a trailing dot, an IP address.',
+  why:
+    'Istio expands a host without any dot by the namespace of the VirtualService, and takes every other one literally. No Service ' +
+    'has the literal name `svc.ns`, so nothing is emitted for it and callers get 503. It is only a warning where another host of ' +
+    'the list serves the same Service, or where that Service has port 80, on which sidecars are given such hosts too.',
+  check: ({ emission, view, policy }) =>
+    emission.hosts.flatMap((host) => {
+      if (host.kind !== 'form') return []
+      const { means } = host
+      if (means === undefined) {
+        return [
+          {
+            field: host.field,
+            about: host.host,
+            problem: `host "${host.host}" is an IP address`,
+            reason: 'sidecars are given no route for it',
+            fix: `write the full name of a Service, <service>.<namespace>.svc.${policy.clusterDomain}`,
+          },
+        ]
+      }
+      const served = emission.hosts.some(
+        (other) =>
+          other.kind === 'resolved' &&
+          other.targets.some(({ service }) => service !== undefined && sameName(service, means)),
+      )
+      const onPort80 = view.service(means)?.ports.some(({ port }) => port === 80) ?? false
+      return [
+        {
+          field: host.field,
+          about: host.host.toLowerCase(),
+          problem: `host "${host.host}" names no Service to Istio`,
+          reason: served
+            ? 'it is read literally and does nothing; another host of the list serves the Service'
+            : 'it is read literally, nothing is emitted for it, and callers get 503',
+          fix: served ? 'leave it out' : `write ${serviceHost(means, policy.clusterDomain)}`,
+          ...(served || onPort80 ? { atMost: 'warn' as const } : {}),
+        },
+      ]
+    }),
+}

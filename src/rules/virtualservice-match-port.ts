@@ -1,0 +1,35 @@
+import type { Rule, VirtualServiceSubject } from './rule.ts'
+
+export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
+  id: 'virtualservice-match-port',
+  kinds: ['broken'],
+  defaults: { virtualHost: 'deny', other: 'deny' },
+  finds: 'A match names a port that no host of the VirtualService has.',
+  why:
+    'A sidecar has one listener for each port that Services have, and a match with a port is left out of all others. Where no host ' +
+    'has that port the match is nowhere: its requests fall to a later route, or to the virtual host’s own empty cluster, 503.',
+  check: ({ emission }) => {
+    // As long as a host is not there, nobody knows its ports.
+    if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
+    const targets = emission.hosts.flatMap((host) => (host.kind === 'resolved' ? host.targets : []))
+    const ports = [...new Set(targets.flatMap((target) => target.ports.map(({ number }) => number)))].sort(
+      (a, b) => a - b,
+    )
+    return emission.routes.flatMap(({ match, dropped }) => {
+      if (dropped !== 'port' || match?.port === undefined) return []
+      const mayBeGateways =
+        emission.otherGateways.length > 0 &&
+        (match.gateways.length === 0 || match.gateways.some((gateway) => gateway !== 'mesh'))
+      if (mayBeGateways) return []
+      return [
+        {
+          field: `${match.field}.port`,
+          about: String(match.port),
+          problem: `no host has port ${match.port}`,
+          reason: 'no sidecar is given this match, and its requests are not routed',
+          fix: `write a port of the hosts (${ports.join(', ')}), or leave it out to match them all`,
+        },
+      ]
+    })
+  },
+}

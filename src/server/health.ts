@@ -1,0 +1,22 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Metrics } from './metrics.ts'
+
+/** The plain HTTP server for probes and Prometheus: /livez, /readyz, /metrics. Not listening yet. */
+export const createHealthServer = ({
+  metrics,
+  isReady,
+}: {
+  metrics: Metrics
+  isReady: () => boolean
+}): FastifyInstance => {
+  const app = Fastify({ logger: false })
+  app.get('/livez', () => 'ok')
+  app.get('/readyz', (_request, reply) => {
+    if (isReady()) return 'ok'
+    return reply.code(503).send('not ready')
+  })
+  app.get('/metrics', async (_request, reply) =>
+    reply.header('content-type', metrics.registry.contentType).send(await metrics.registry.metrics()),
+  )
+  return app
+}

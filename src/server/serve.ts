@@ -1,0 +1,138 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { type Backend, liveBackend, memoryBackend } from '../admission/backend.ts'
+import { makeServingCertificate } from '../certificates/self-made.ts'
+import { loadPolicy } from '../config/load.ts'
+import { defaultPolicy, type Policy } from '../config/policy.ts'
+import { KubernetesClient } from '../kubernetes/client.ts'
+import { loadKubeConfig } from '../kubernetes/config.ts'
+import { UsageError } from '../usage-error.ts'
+import { readManifests } from '../view/manifests.ts'
+import { ObjectStore } from '../view/object-store.ts'
+import { createHealthServer } from './health.ts'
+import { formatHostPort, type HostPort } from './host-port.ts'
+import { createMetrics } from './metrics.ts'
+import { createWebhookServer } from './webhook.ts'
+
+export type ServeOptions = {
+  /** A cluster in memory: true, or the folder whose manifests are in it. */
+  standalone?: true | string
+  /** Neither this nor standalone: the cluster of the pod that we run in. */
+  kubeconfig?: string
+  listen: HostPort
+  metricsListen?: HostPort
+  /** PEM files; without them a certificate of our own, for as long as the process lives. */
+  tls?: { cert: string; key: string }
+  config?: string
+  /** Where log lines go; the standard output unless a test listens. */
+  log?: { write(line: string): void }
+}
+
+export type Serving = {
+  /** `https://127.0.0.1:8443` */
+  url: string
+  /** Set where metricsListen was. */
+  metricsURL: string | undefined
+  /** The file and the text of the CA that signed our own certificate; undefined where we were given one. */
+  ca: { file: string; pem: string } | undefined
+  /** Answers what is under way, then stops listening. */
+  close(): Promise<void>
+}
+
+const readFileOf = async (option: string, file: string): Promise<string> => {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`cannot read ${option} ${file}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+const openBackend = async ({ standalone, kubeconfig }: ServeOptions, { clusterDomain }: Policy): Promise<Backend> => {
+  if (standalone === undefined) return liveBackend(new KubernetesClient(loadKubeConfig(kubeconfig)), clusterDomain)
+  const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })
+  if (standalone !== true) for (const object of await readManifests(standalone)) store.put(object)
+  return memoryBackend(store)
+}
+
+const listen = async (app: FastifyInstance, address: HostPort, option: string): Promise<HostPort> => {
+  try {
+    await app.listen(address)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why =
+      code === 'EADDRINUSE'
+        ? `the port is taken by another process: end that one, or choose another port with ${option} HOST:PORT`
+        : code === 'EACCES'
+          ? 'this port needs more rights than we have: choose one above 1023'
+          : message
+    throw new UsageError(`cannot listen on ${formatHostPort(address)}: ${why}`, { cause: error })
+  }
+  return { host: address.host, port: (app.server.address() as AddressInfo).port }
+}
+
+/** The names under which callers on this machine, and the listening host's own, reach us. */
+const certificateNames = (host: string): string[] => [
+  ...new Set(['localhost', '127.0.0.1', '::1', ...(host === '0.0.0.0' || host === '::' ? [] : [host])]),
+]
+
+/** Starts the webhook. Rejects with an Error whose message is one sentence for whoever started it. */
+export const serve = async (options: ServeOptions): Promise<Serving> => {
+  const policy =
+    options.config === undefined
+      ? defaultPolicy
+      : loadPolicy(await readFileOf('--config', options.config), options.config)
+  const backend = await openBackend(options, policy)
+  const given =
+    options.tls === undefined
+      ? undefined
+      : {
+          cert: await readFileOf('--tls-cert', options.tls.cert),
+          key: await readFileOf('--tls-key', options.tls.key),
+        }
+  const made =
+    given === undefined ? await makeServingCertificate(certificateNames(options.listen.host), new Date()) : undefined
+  const logger = pino({ base: null }, options.log ?? pino.destination(1))
+  const metrics = createMetrics()
+  let ready = false
+  const isReady = () => ready
+
+  const servers: FastifyInstance[] = []
+  let folder: string | undefined
+  const close = async () => {
+    ready = false
+    await Promise.all(servers.map((server) => server.close()))
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    const tls = (given ?? made) as { cert: string; key: string }
+    let webhook: FastifyInstance
+    try {
+      webhook = createWebhookServer({ backend, policy: () => policy, metrics, logger, tls, isReady })
+    } catch (error) {
+      throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
+    }
+    servers.push(webhook)
+    const address = await listen(webhook, options.listen, '--listen')
+    let metricsURL: string | undefined
+    if (options.metricsListen !== undefined) {
+      const health = createHealthServer({ metrics, isReady })
+      servers.push(health)
+      metricsURL = `http://${formatHostPort(await listen(health, options.metricsListen, '--metrics-listen'))}`
+    }
+    let ca: Serving['ca']
+    if (made !== undefined) {
+      folder = await mkdtemp(join(tmpdir(), 'meshvip-'))
+      ca = { file: join(folder, 'ca.crt'), pem: made.ca }
+      await writeFile(ca.file, made.ca)
+    }
+    ready = true
+    return { url: `https://${formatHostPort(address)}`, metricsURL, ca, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

@@ -1,0 +1,138 @@
+import { MalformedObject } from '../api/fields.ts'
+import { managedBy, managedByLabel } from '../api/ip-address.ts'
+import { type Kind, type KnownObject, kinds } from '../api/kinds.ts'
+import { formatName, isObjectName, type NamespacedName } from '../api/metadata.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
+import { ObjectStore } from './object-store.ts'
+import type { Cluster, ClusterView } from './view.ts'
+
+/** One round reads all that was asked; what is asked because of an answer takes another. No rule nests this deep. */
+const maxRounds = 10
+
+/**
+ * A view of what has been read so far. What has not is answered as if it did not exist, and noted: whoever asks reads the notes,
+ * and asks again. So a question stays synchronous, and all that it needs is read at once.
+ */
+class ReadThroughView implements ClusterView {
+  readonly unlistedNamespacesSelected = false
+  readonly #store: ObjectStore
+  readonly #client: KubernetesClient
+  readonly #signal: AbortSignal
+  readonly #read = new Set<string>()
+  readonly #wanted = new Map<string, () => Promise<void>>()
+
+  constructor(client: KubernetesClient, clusterDomain: string, signal: AbortSignal) {
+    this.#client = client
+    this.#store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
+    this.#signal = signal
+  }
+
+  /** Reads what was wanted; false where nothing was, and the last answer stands. */
+  async readWanted(): Promise<boolean> {
+    const wanted = [...this.#wanted]
+    this.#wanted.clear()
+    await Promise.all(wanted.map(([, read]) => read()))
+    for (const [question] of wanted) this.#read.add(question)
+    return wanted.length > 0
+  }
+
+  #want(question: string, read: () => Promise<void>): void {
+    if (!this.#read.has(question)) this.#wanted.set(question, read)
+  }
+
+  #put(kind: Kind, raw: unknown): void {
+    try {
+      this.#store.put({ kind, object: kinds[kind].parse(raw) } as KnownObject)
+    } catch (error) {
+      // What is not as its schema says, Istio cannot read either: it is left out, and does not stop everybody's admissions.
+      if (!(error instanceof MalformedObject)) throw error
+    }
+  }
+
+  #wantObject(kind: Kind, name: NamespacedName): void {
+    if (!isObjectName(name.name) || this.#read.has(kinds[kind].resource)) return
+    this.#want(`${kinds[kind].resource} ${formatName(name)}`, async () => {
+      const object = await this.#client.get(kind, name, this.#signal)
+      if (object !== undefined) this.#put(kind, object)
+    })
+  }
+
+  #wantAll(kind: Kind, selection: { namespace?: string; labels?: string } = {}): void {
+    const suffix = selection.namespace === undefined ? '' : ` ${selection.namespace} ${selection.labels}`
+    this.#want(`${kinds[kind].resource}${suffix}`, async () => {
+      for (const object of await this.#client.list(kind, selection, this.#signal)) this.#put(kind, object)
+    })
+  }
+
+  namespace(name: string) {
+    this.#wantObject('Namespace', { namespace: '', name })
+    return this.#store.namespace(name)
+  }
+
+  service(name: NamespacedName) {
+    this.#wantObject('Service', name)
+    return this.#store.service(name)
+  }
+
+  servicesUnder(wildcard: string) {
+    this.#wantAll('Service')
+    return this.#store.servicesUnder(wildcard)
+  }
+
+  serviceEntries(host: string) {
+    this.#wantAll('ServiceEntry')
+    return this.#store.serviceEntries(host)
+  }
+
+  virtualServices(host: string) {
+    this.#wantAll('VirtualService')
+    return this.#store.virtualServices(host)
+  }
+
+  endpointSlices(service: NamespacedName) {
+    if (!isObjectName(service.name)) return []
+    this.#wantAll('EndpointSlice', {
+      namespace: service.namespace,
+      labels: `kubernetes.io/service-name=${service.name}`,
+    })
+    return this.#store.endpointSlices(service)
+  }
+
+  holders(address: string) {
+    this.claim(address)
+    this.#wantAll('Service')
+    this.#wantAll('ServiceEntry')
+    return this.#store.holders(address)
+  }
+
+  claim(address: string) {
+    this.#wantObject('IPAddress', { namespace: '', name: address })
+    return this.#store.claim(address)
+  }
+
+  claimsOf(service: NamespacedName) {
+    // From here on claim() knows our own claims only. Whoever asks this wants an address, and finds out about others by conflict.
+    this.#wantAll('IPAddress', { labels: `${managedByLabel}=${managedBy}` })
+    return this.#store.claimsOf(service)
+  }
+}
+
+/** A live cluster that is read at each question. */
+export class ReadThroughCluster implements Cluster {
+  readonly #client: KubernetesClient
+  readonly #clusterDomain: string
+
+  constructor(client: KubernetesClient, clusterDomain: string) {
+    this.#client = client
+    this.#clusterDomain = clusterDomain
+  }
+
+  async ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
+    const view = new ReadThroughView(this.#client, this.#clusterDomain, signal)
+    for (let round = 0; round < maxRounds; round++) {
+      const answer = question(view)
+      if (!(await view.readWanted())) return answer
+    }
+    throw new Error(`the question still wanted more of the cluster after ${maxRounds} rounds`)
+  }
+}

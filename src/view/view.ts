@@ -1,0 +1,46 @@
+import type { EndpointSlice } from '../api/endpoint-slice.ts'
+import type { NamespacedName } from '../api/metadata.ts'
+import type { Namespace } from '../api/namespace.ts'
+import type { Service } from '../api/service.ts'
+import type { ServiceEntry } from '../api/service-entry.ts'
+import type { VirtualService } from '../api/virtual-service.ts'
+
+/** Who holds an address: a claim, a Service's externalIPs or load balancer, or a ServiceEntry. */
+export type Holder = {
+  kind: 'IPAddress' | 'Service' | 'ServiceEntry'
+  /** The Service that holds it, or that the claim is for; undefined for everything that is no Service. */
+  service: NamespacedName | undefined
+  /** For messages: `Service shop/orders`. */
+  text: string
+}
+
+/**
+ * The questions that rules may ask about the other objects of a cluster. Answers come at once and without side effects: whoever
+ * implements this has the objects at hand, or notes the question and asks again when it has (live.ts).
+ */
+export type ClusterView = {
+  /** Whether a namespace that the view does not list belongs to the mesh: so it is for manifests, which seldom name it. */
+  readonly unlistedNamespacesSelected: boolean
+  namespace(name: string): Namespace | undefined
+  service(name: NamespacedName): Service | undefined
+  /** The Services under a wildcard host such as `*.shop.svc.cluster.local`. */
+  servicesUnder(wildcard: string): readonly Service[]
+  /** The ServiceEntries that list this very host, or, for a wildcard, any host under it. */
+  serviceEntries(host: string): readonly ServiceEntry[]
+  /** The VirtualServices that list this host, in any spelling that Istio takes for it. */
+  virtualServices(host: string): readonly VirtualService[]
+  /** The EndpointSlices that belong to a Service by label. */
+  endpointSlices(service: NamespacedName): readonly EndpointSlice[]
+  /** Who holds this address, claims first. The address in canonical form. */
+  holders(address: string): readonly Holder[]
+  /** The claim on this address alone. */
+  claim(address: string): Holder | undefined
+  /** The addresses that are claimed for a Service. */
+  claimsOf(service: NamespacedName): readonly string[]
+}
+
+/** A cluster that can be asked. The question must be pure: it may be put several times before its answer stands. */
+export type Cluster = {
+  /** Rejects where the cluster cannot be read, or the signal is aborted before it was. */
+  ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T>
+}

@@ -1,0 +1,63 @@
+import { IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip-num'
+
+/** An inclusive range of addresses of one family. */
+export type AddressRange = { family: 4 | 6; first: bigint; last: bigint }
+
+/** The number of an IPv4 address; undefined for anything else, leading zeros and other spellings included. */
+export const parseIPv4 = (text: string): number | undefined => {
+  try {
+    return Number(IPv4.fromString(text).getValue())
+  } catch {
+    // ip-num has no other way to say that a text is no address.
+    return undefined
+  }
+}
+
+export const formatIPv4 = (address: number): string => IPv4.fromNumber(BigInt(address)).toString()
+
+/** A range in CIDR notation, and whether bits are set after its prefix (240.240.0.1/16), which ip-num reads over. Undefined for any other text. */
+const readCidr = (text: string): (AddressRange & { hostBits: boolean; network: string }) | undefined => {
+  const [address = '', prefix = ''] = text.split('/')
+  if (!/^(0|[1-9]\d*)$/.test(prefix)) return undefined
+  const family = address.includes(':') ? 6 : 4
+  try {
+    const range = family === 6 ? IPv6CidrRange.fromCidr(text) : IPv4CidrRange.fromCidr(text)
+    const value = (family === 6 ? IPv6.fromString(address) : IPv4.fromString(address)).getValue()
+    const first = range.getFirst()
+    return {
+      family,
+      first: first.getValue(),
+      last: range.getLast().getValue(),
+      hostBits: first.getValue() !== value,
+      network: `${first}/${prefix}`,
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** Parses a range in CIDR notation. Throws an Error that says what is wrong with it. */
+export const parseCidr = (text: string): AddressRange => {
+  const range = readCidr(text)
+  if (range === undefined) throw new Error(`${text} is no range in CIDR notation, such as 240.240.0.0/16`)
+  if (range.hostBits) throw new Error(`${text} has bits set after its prefix: did you mean ${range.network}?`)
+  return { family: range.family, first: range.first, last: range.last }
+}
+
+/** Whether a text in CIDR notation, however carelessly written, covers an address; false for any other text. */
+export const cidrCovers = (cidr: string, address: string): boolean => {
+  const range = readCidr(cidr)
+  return range !== undefined && rangeContains(range, address)
+}
+
+/** Whether a range contains an address; false for a text that is no address. */
+export const rangeContains = (range: AddressRange, text: string): boolean => {
+  const family = text.includes(':') ? 6 : 4
+  if (family !== range.family) return false
+  try {
+    const value = (family === 6 ? IPv6.fromString(text) : IPv4.fromString(text)).getValue()
+    return range.first <= value && value <= range.last
+  } catch {
+    return false
+  }
+}

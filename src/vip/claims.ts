@@ -1,0 +1,89 @@
+import { ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
+import { type NamespacedName, sameName } from '../api/metadata.ts'
+import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
+import type { ObjectStore } from '../view/object-store.ts'
+
+/** Which addresses are claimed for which Service: at most one Service an address, whoever asks and however often. */
+export type Claims = {
+  /**
+   * Claims an address for a Service. True where it is that Service's now, also where it was already; false where another holds it.
+   * A dry run says the same and leaves nothing behind. Rejects where the store cannot be reached.
+   */
+  claim(address: string, service: NamespacedName, options: { dryRun: boolean; signal: AbortSignal }): Promise<boolean>
+}
+
+/** The IPAddress object that says a Service holds an address. */
+const ipAddressObject = (address: string, { namespace, name }: NamespacedName) => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'IPAddress',
+  metadata: { name: address, labels: { [managedByLabel]: managedBy, [ipFamilyLabel]: 'IPv4' } },
+  spec: { parentRef: { group: '', resource: 'services', namespace, name } },
+})
+
+/** Claims in memory, for a cluster that is no other process's business. */
+export class MemoryClaims implements Claims {
+  readonly #store: ObjectStore
+
+  constructor(store: ObjectStore) {
+    this.#store = store
+  }
+
+  async claim(address: string, service: NamespacedName, { dryRun }: { dryRun: boolean }): Promise<boolean> {
+    const present = this.#store.claim(address)
+    if (present !== undefined) return present.service !== undefined && sameName(present.service, service)
+    if (!dryRun) this.#store.put({ kind: 'IPAddress', object: parseIPAddress(ipAddressObject(address, service)) })
+    return true
+  }
+}
+
+/** How often a claim that vanishes under our hands is posted anew before the request is given up. */
+const maxAttempts = 5
+
+const hasStatus = (error: unknown, status: number): boolean => error instanceof ApiError && error.status === status
+
+/** Claims as networking.k8s.io/v1 IPAddress objects: there can be one of a name, and etcd decides who was first. */
+export class IPAddressClaims implements Claims {
+  readonly #client: KubernetesClient
+  readonly #now: () => Date
+
+  constructor(client: KubernetesClient, now: () => Date = () => new Date()) {
+    this.#client = client
+    this.#now = now
+  }
+
+  async claim(
+    address: string,
+    service: NamespacedName,
+    { dryRun, signal }: { dryRun: boolean; signal: AbortSignal },
+  ): Promise<boolean> {
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      try {
+        await this.#client.create('IPAddress', ipAddressObject(address, service), { dryRun }, signal)
+        return true
+      } catch (error) {
+        if (!hasStatus(error, 409)) throw error
+      }
+      const present = await this.#client.get('IPAddress', { namespace: '', name: address }, signal)
+      if (present === undefined) continue
+      const holder = parseIPAddress(present).service
+      if (holder === undefined || !sameName(holder, service)) return false
+      if (dryRun || (await this.#touch(address, signal))) return true
+    }
+    throw new Error(`the claim on ${address} was deleted as often as it was made`)
+  }
+
+  /**
+   * Moves the resourceVersion of a claim that is used again, so that whoever collects orphans cannot delete it on what it saw
+   * before. False where it is gone.
+   */
+  async #touch(address: string, signal: AbortSignal): Promise<boolean> {
+    const annotations = { 'meshvip.dev/claimed-at': this.#now().toISOString() }
+    try {
+      await this.#client.mergePatch('IPAddress', address, { metadata: { annotations } }, signal)
+      return true
+    } catch (error) {
+      if (hasStatus(error, 404)) return false
+      throw error
+    }
+  }
+}
