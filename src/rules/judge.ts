@@ -56,7 +56,7 @@ const settle = (found: readonly Found[], before: readonly Found[], { dryRun }: C
       if (action !== 'deny') return [{ ...finding, action }]
       if (known.has(identity(finding))) return [{ ...finding, action: 'warn', note: 'it was so before' }]
       if (dryRun && finding.missing) {
-        return [{ ...finding, action: 'warn', note: 'refused unless what is missing is applied first' }]
+        return [{ ...finding, action: 'warn', note: 'refused unless it is applied first' }]
       }
       return [{ ...finding, action }]
     })

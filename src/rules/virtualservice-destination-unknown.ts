@@ -22,7 +22,7 @@ export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
           problem:
             service === undefined
               ? `no Service and no ServiceEntry has the host "${host}"`
-              : `there is no Service ${formatName(service)} for destination "${host}"`,
+              : `there is no Service ${formatName(service)}`,
           reason: 'the route leads to a cluster that does not exist, and callers get 503',
           fix: `create the ${service === undefined ? 'ServiceEntry' : 'Service'} first, or correct the name`,
           missing: true as const,

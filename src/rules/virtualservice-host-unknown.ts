@@ -26,7 +26,7 @@ export const virtualServiceHostUnknown: Rule<VirtualServiceSubject> = {
               }
             : {
                 ...common,
-                problem: `there is no Service ${formatName(host.service)} for host "${host.host}"`,
+                problem: `there is no Service ${formatName(host.service)}`,
                 reason: 'nothing is emitted for a host without Service, and callers cannot resolve it',
                 fix: 'create the Service first, or correct the name',
                 missing: true,

@@ -13,6 +13,7 @@ import { loadKubeConfig } from '../kubernetes/config.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
+import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
 import { createMetrics } from './metrics.ts'
@@ -100,11 +101,11 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   let ready = false
   const isReady = () => ready
 
-  const servers: FastifyInstance[] = []
+  const closers: (() => Promise<void>)[] = []
   let folder: string | undefined
   const close = async () => {
     ready = false
-    await Promise.all(servers.map((server) => server.close()))
+    await Promise.all(closers.map((closeServer) => closeServer()))
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   }
   try {
@@ -115,12 +116,12 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
     }
-    servers.push(webhook)
+    closers.push(closeGracefully(webhook))
     const address = await listen(webhook, options.listen, '--listen')
     let metricsURL: string | undefined
     if (options.metricsListen !== undefined) {
       const health = createHealthServer({ metrics, isReady })
-      servers.push(health)
+      closers.push(closeGracefully(health))
       metricsURL = `http://${formatHostPort(await listen(health, options.metricsListen, '--metrics-listen'))}`
     }
     let ca: Serving['ca']

@@ -18,7 +18,13 @@ export const bindKubectl =
   (args, options = {}) =>
     new Promise((resolve, reject) => {
       const all = options.as === undefined ? args : [`--as=${options.as}`, ...args]
-      const env = { HOME: home, KUBECONFIG: kubeconfig, KUBECACHEDIR: join(home, 'kubectl-cache') }
+      // kubectl diff runs the diff that it finds in PATH.
+      const env = {
+        HOME: home,
+        PATH: process.env.PATH,
+        KUBECONFIG: kubeconfig,
+        KUBECACHEDIR: join(home, 'kubectl-cache'),
+      }
       const child = spawn(binary, all, { env, timeout: LIMIT_MS, killSignal: 'SIGKILL' })
       const result = { stdout: '', stderr: '' }
       for (const name of ['stdout', 'stderr'] as const) {

@@ -1,0 +1,207 @@
+import type {
+  V1LabelSelector,
+  V1MatchCondition,
+  V1MutatingWebhookConfiguration,
+  V1RuleWithOperations,
+  V1ValidatingWebhookConfiguration,
+} from '@kubernetes/client-node'
+import { virtualHostLabel } from '../api/service.ts'
+import { systemNamespaces } from '../rules/virtual-host.ts'
+
+/** Where the API server finds us: a URL up to the path, or a Service of the cluster. */
+export type Endpoint = { url: string } | { service: { namespace: string; name: string; port: number } }
+
+export type Registration = {
+  endpoint: Endpoint
+  /** PEM: the CA that signed our serving certificate. */
+  caBundle: string
+  clusterDomain: string
+  /** Our own namespace, which we never judge: we could not be repaired otherwise. Undefined where we run outside the cluster. */
+  ownNamespace?: string
+}
+
+type FailurePolicy = 'Fail' | 'Ignore'
+
+/** Which namespaces a webhook is asked about, by how Istio sees them (istio/injection.ts); together the four are all, once each. */
+const namespaces = {
+  injected: [{ key: 'istio-injection', operator: 'In', values: ['enabled'] }],
+  revision: [
+    { key: 'istio-injection', operator: 'NotIn', values: ['enabled', 'disabled'] },
+    { key: 'istio.io/rev', operator: 'Exists' },
+  ],
+  disabled: [{ key: 'istio-injection', operator: 'In', values: ['disabled'] }],
+  unlabelled: [
+    { key: 'istio-injection', operator: 'NotIn', values: ['enabled', 'disabled'] },
+    { key: 'istio.io/rev', operator: 'DoesNotExist' },
+  ],
+  all: [],
+} as const
+
+type Namespaces = keyof typeof namespaces
+
+const services: V1RuleWithOperations = {
+  apiGroups: [''],
+  apiVersions: ['v1'],
+  resources: ['services'],
+  operations: ['CREATE', 'UPDATE'],
+  scope: 'Namespaced',
+}
+
+const virtualServices: V1RuleWithOperations = {
+  apiGroups: ['networking.istio.io'],
+  apiVersions: ['v1'],
+  resources: ['virtualservices'],
+  operations: ['CREATE', 'UPDATE'],
+  scope: 'Namespaced',
+}
+
+/** CEL: the Service is labelled as a virtual host, or as none. */
+const isLabelled = (value: 'true' | 'false'): string =>
+  `(has(object.metadata.labels) && '${virtualHostLabel}' in object.metadata.labels && object.metadata.labels['${virtualHostLabel}'] == '${value}')`
+
+/** CEL: the Service asks for an address of its own, or says that it is a virtual host. That counts in every namespace. */
+const isExplicit = `(${isLabelled('true')} || (has(object.spec.externalIPs) && object.spec.externalIPs.size() > 0))`
+
+/** CEL: by its fields the Service may be a virtual host; rules/virtual-host.ts asks for the rest. */
+const mayBeVirtualHost = [
+  `(!${isLabelled('false')}`,
+  `&& (!has(object.spec.type) || object.spec.type == 'ClusterIP')`,
+  `&& (!has(object.spec.clusterIP) || object.spec.clusterIP != 'None')`,
+  `&& (!has(object.spec.selector) || object.spec.selector.size() == 0))`,
+].join(' ')
+
+/** CEL: a VirtualService that is on the mesh, or says so in a way that only looks so, or that has a host of the cluster. */
+const concernsMesh = (clusterDomain: string): string =>
+  [
+    '!has(object.spec) || !has(object.spec.gateways) || object.spec.gateways.size() == 0',
+    "|| object.spec.gateways.exists(g, g.lowerAscii() == 'mesh' || g.lowerAscii().endsWith('/mesh'))",
+    '|| (has(object.spec.hosts) && object.spec.hosts.exists(h,',
+    `!h.startsWith('*') && (!h.contains('.') || h.lowerAscii().endsWith('.svc.${clusterDomain}'))))`,
+  ].join(' ')
+
+/** What is asked in one hop of the API server: to whom, about what, and what failing to reach us means. */
+type Hop = {
+  name: string
+  namespaces: Namespaces
+  rules: V1RuleWithOperations[]
+  condition: V1MatchCondition
+  failurePolicy: FailurePolicy
+}
+
+const validatingHops = (clusterDomain: string): Hop[] => {
+  const onMesh = concernsMesh(clusterDomain)
+  // No object meets two of these hops, so nothing is asked or said twice.
+  const enforced: Pick<Hop, 'rules' | 'condition' | 'failurePolicy'> = {
+    rules: [services, virtualServices],
+    condition: {
+      name: 'virtual-host-or-mesh-route',
+      expression: `request.resource.resource == 'services' ? ${mayBeVirtualHost} && !${isExplicit} : (${onMesh})`,
+    },
+    failurePolicy: 'Fail',
+  }
+  const advised: typeof enforced = {
+    rules: [services],
+    condition: { name: 'ordinary-service', expression: `!${mayBeVirtualHost} && !${isExplicit}` },
+    failurePolicy: 'Ignore',
+  }
+  const elsewhere: typeof enforced = {
+    rules: [virtualServices],
+    condition: { name: 'mesh-route', expression: onMesh },
+    failurePolicy: 'Ignore',
+  }
+  return [
+    { ...enforced, name: 'virtual-hosts', namespaces: 'injected' },
+    { ...enforced, name: 'virtual-hosts-by-revision', namespaces: 'revision' },
+    {
+      name: 'addresses',
+      namespaces: 'all',
+      rules: [services],
+      condition: { name: 'labelled-or-with-address', expression: isExplicit },
+      failurePolicy: 'Fail',
+    },
+    { ...advised, name: 'services', namespaces: 'injected' },
+    { ...advised, name: 'services-by-revision', namespaces: 'revision' },
+    { ...elsewhere, name: 'virtual-services-elsewhere', namespaces: 'unlabelled' },
+    { ...elsewhere, name: 'virtual-services-uninjected', namespaces: 'disabled' },
+  ]
+}
+
+/** Mutation may fail open: validation, which may not, sees that the address is missing. */
+const mutatingHops = (): Hop[] => {
+  const address: Pick<Hop, 'rules' | 'condition' | 'failurePolicy'> = {
+    rules: [services],
+    condition: { name: 'virtual-host-without-address', expression: `${mayBeVirtualHost} && !${isExplicit}` },
+    failurePolicy: 'Ignore',
+  }
+  return [
+    { ...address, name: 'virtual-hosts', namespaces: 'injected' },
+    { ...address, name: 'virtual-hosts-by-revision', namespaces: 'revision' },
+    {
+      name: 'addresses',
+      namespaces: 'all',
+      rules: [services],
+      condition: { name: 'labelled-or-with-address', expression: isExplicit },
+      failurePolicy: 'Ignore',
+    },
+  ]
+}
+
+/** Seconds that the API server waits for us; a whole request has 60. */
+const timeoutSeconds = 5
+
+const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registration) => {
+  const { endpoint, caBundle, ownNamespace } = registration
+  const never = [...systemNamespaces, ...(ownNamespace === undefined ? [] : [ownNamespace])]
+  const namespaceSelector: V1LabelSelector = {
+    matchExpressions: [
+      { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: never },
+      ...namespaces[hop.namespaces].map((expression) => ({
+        ...expression,
+        ...('values' in expression ? { values: [...expression.values] } : {}),
+      })),
+    ] as V1LabelSelector['matchExpressions'] & {},
+  }
+  return {
+    name: `${hop.name}.meshvip.dev`,
+    clientConfig: {
+      ...('url' in endpoint ? { url: `${endpoint.url}${path}` } : { service: { ...endpoint.service, path } }),
+      caBundle: Buffer.from(caBundle).toString('base64'),
+    },
+    rules: hop.rules,
+    namespaceSelector,
+    matchConditions: [
+      // A deletion is finished by whatever finalizer it waits for, however wrong the object is.
+      { name: 'not-being-deleted', expression: '!has(object.metadata.deletionTimestamp)' },
+      hop.condition,
+    ],
+    matchPolicy: 'Equivalent',
+    failurePolicy: hop.failurePolicy,
+    admissionReviewVersions: ['v1'],
+    timeoutSeconds,
+  }
+}
+
+/** How the API server is told to ask us: the one source that tests, playground and chart share. */
+export const webhookConfigurations = (
+  registration: Registration,
+): { mutating: V1MutatingWebhookConfiguration; validating: V1ValidatingWebhookConfiguration } => ({
+  mutating: {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: 'meshvip' },
+    webhooks: mutatingHops().map((hop) => ({
+      ...webhook('/mutate', hop, registration),
+      sideEffects: 'NoneOnDryRun',
+      reinvocationPolicy: 'IfNeeded',
+    })),
+  },
+  validating: {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingWebhookConfiguration',
+    metadata: { name: 'meshvip' },
+    webhooks: validatingHops(registration.clusterDomain).map((hop) => ({
+      ...webhook('/validate', hop, registration),
+      sideEffects: 'None',
+    })),
+  },
+})

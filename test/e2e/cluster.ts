@@ -1,0 +1,96 @@
+import t, { type Test } from 'tap'
+import type { Serving } from '../../src/server/serve.ts'
+import { findOrBuildBinaries } from '../testbed/binaries.ts'
+import { type ControlPlane, startControlPlane } from '../testbed/control-plane.ts'
+import { apply, startWebhook } from '../testbed/webhook.ts'
+
+export type Cluster = ControlPlane & {
+  webhook: Serving
+  /** The log lines of the webhook so far. */
+  log: readonly Record<string, unknown>[]
+}
+
+/**
+ * Runs a test against a real API server with the webhook registered. Skips it where there are no binaries: the runner says so
+ * before it comes to that.
+ */
+export const testOnCluster = async (
+  story: string,
+  run: (t: Test, cluster: Cluster) => Promise<void>,
+): Promise<void> => {
+  const binaries = await findOrBuildBinaries((line) => t.comment(line))
+  if ('missing' in binaries) {
+    await t.test(story, { skip: binaries.missing }, async () => {})
+    return
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+  const controlPlane = await startControlPlane(binaries)
+  try {
+    const log: Record<string, unknown>[] = []
+    const webhook = await startWebhook(controlPlane, { log: { write: (line) => log.push(JSON.parse(line)) } })
+    try {
+      await t.test(story, (t) => run(t, { ...controlPlane, webhook, log }))
+    } finally {
+      await webhook.close()
+    }
+  } finally {
+    await controlPlane.stop()
+  }
+}
+
+/** Makes a namespace that belongs to the mesh, or one with the labels given. */
+export const makeNamespace = (
+  cluster: Cluster,
+  name: string,
+  labels: Record<string, string> = { 'istio-injection': 'enabled' },
+): Promise<void> => apply(cluster, JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }))
+
+/** A v1 Service as a manifest. */
+export const serviceManifest = (
+  namespace: string,
+  name: string,
+  spec: object,
+  metadata: object = {},
+): { metadata: object; spec: object } & Record<string, unknown> => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { namespace, name, ...metadata },
+  spec,
+})
+
+/** The ports of a Service that no rule minds. */
+export const goodPorts = [{ name: 'http-api', port: 3111 }]
+
+/** Runs kubectl with a manifest on its standard input. */
+export const submit = (cluster: Cluster, args: string[], manifest: object) =>
+  cluster.kubectl([...args, '-f', '-'], { input: JSON.stringify(manifest) })
+
+/** Asserts that kubectl admits a manifest. */
+export const admits = async (t: Test, cluster: Cluster, manifest: object, message: string): Promise<void> => {
+  const { code, stderr } = await submit(cluster, ['apply'], manifest)
+  t.equal(code, 0, message, { stderr })
+}
+
+/** The JSON of an object; undefined where there is none. */
+export const getObject = async (cluster: Cluster, args: string[]): Promise<Record<string, unknown> | undefined> => {
+  const { code, stdout, stderr } = await cluster.kubectl(['get', ...args, '-o', 'json'])
+  if (code === 0) return JSON.parse(stdout)
+  if (stderr.includes('NotFound')) return undefined
+  throw new Error(stderr)
+}
+
+/** spec.externalIPs of a Service. */
+export const addressesOf = async (cluster: Cluster, namespace: string, name: string): Promise<string[]> => {
+  const service = await getObject(cluster, ['service', '-n', namespace, name])
+  return (service?.spec as { externalIPs?: string[] } | undefined)?.externalIPs ?? []
+}
+
+/** The claims of ours, as `address namespace/name`, sorted. */
+export const claims = async (cluster: Cluster): Promise<string[]> => {
+  const list = await getObject(cluster, ['ipaddresses', '-l', 'ipaddress.kubernetes.io/managed-by=meshvip.dev'])
+  const items = list?.items as {
+    metadata: { name: string }
+    spec: { parentRef: { namespace: string; name: string } }
+  }[]
+  return items.map(({ metadata, spec }) => `${metadata.name} ${spec.parentRef.namespace}/${spec.parentRef.name}`).sort()
+}
