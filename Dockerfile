@@ -1,0 +1,11 @@
+# The webhook as it runs from the checkout. Node strips the types itself, so there is nothing to build.
+FROM node:24.21.0-slim
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# The image has its Node already: the one that npm could bring along stays out.
+RUN npm ci --omit=dev --omit=optional && npm cache clean --force
+COPY src ./src
+USER node
+EXPOSE 8443
+ENTRYPOINT ["node", "src/main.ts"]
+CMD ["serve", "--metrics-listen", "0.0.0.0:9090"]

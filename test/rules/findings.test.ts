@@ -1,0 +1,324 @@
+import t from 'tap'
+import { parseService } from '../../src/api/service.ts'
+import { parseVirtualService } from '../../src/api/virtual-service.ts'
+import { defaultPolicy } from '../../src/config/policy.ts'
+import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
+import { parseManifests } from '../../src/view/manifests.ts'
+import { parseCidr } from '../../src/vip/address.ts'
+import { fixtureStore } from '../fixtures/rules.ts'
+
+const store = fixtureStore(
+  parseManifests(
+    `
+{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio-injection: enabled } } }
+---
+{ apiVersion: v1, kind: Namespace, metadata: { name: payments, labels: { istio-injection: enabled } } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: orders, namespace: shop }, spec: { ports: [{ name: http, port: 3111 }, { name: grpc, port: 3112 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: old, namespace: shop }, spec: { ports: [{ name: http, port: 80 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: read, namespace: shop }, spec: { selector: { app: a }, ports: [{ name: http, port: 3100 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: portless, namespace: shop }, spec: { selector: { app: a } } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: ledger, namespace: payments }, spec: { externalIPs: [240.240.0.1], ports: [{ name: http, port: 3111 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: balancer, namespace: payments }, spec: { type: LoadBalancer, selector: { app: a } }, status: { loadBalancer: { ingress: [{ ip: 240.240.0.2 }, { hostname: a }] } } }
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: bank, namespace: payments }
+spec: { hosts: [bank.example.com], addresses: [240.240.8.0/24], ports: [{ number: 443, protocol: TLS }] }
+status: { addresses: [{ value: 240.240.0.3 }] }
+---
+apiVersion: networking.k8s.io/v1
+kind: IPAddress
+metadata: { name: 240.240.0.4 }
+spec: { parentRef: { resource: services, namespace: shop, name: invoices } }
+---
+apiVersion: networking.k8s.io/v1
+kind: IPAddress
+metadata: { name: 240.240.0.5 }
+spec: { parentRef: { group: example.com, resource: gateways, namespace: shop, name: public } }
+`,
+    'cluster.yaml',
+  ),
+)
+
+const policy = { ...defaultPolicy, allowedExternalIPs: [parseCidr('198.51.100.0/24'), parseCidr('2001:db8::/32')] }
+const circumstances = { view: store, policy, dryRun: false, claimed: false }
+
+const show = ({ action, rule, field, problem, fix }: Outcome): string =>
+  `${action} ${rule} ${field}: ${problem}. Fix: ${fix}`
+
+const serviceFindings = (spec: object, claimed = false): string[] =>
+  judgeService(parseService({ metadata: { namespace: 'shop', name: 'invoices' }, spec }), undefined, {
+    ...circumstances,
+    claimed,
+  }).outcomes.map(show)
+
+const findings = (spec: object): string[] =>
+  judgeVirtualService(
+    parseVirtualService({ metadata: { namespace: 'shop', name: 'orders' }, spec }),
+    undefined,
+    circumstances,
+  ).outcomes.map(show)
+
+const ports = [{ name: 'http', port: 3200 }]
+const orders = 'orders.shop.svc.cluster.local'
+const toRead = { route: [{ destination: { host: 'read', port: { number: 3100 } } }] }
+const mesh = { hosts: [orders], gateways: ['mesh'], http: [toRead] }
+
+await t.test('Services', async (t) => {
+  const stories: [string, object, string[]][] = [
+    [
+      'the only port may have no name, and then says no protocol',
+      { externalIPs: ['240.240.0.4'], ports: [{ port: 3200 }] },
+      [
+        'deny service-port-name spec.ports[0].name: port 3200 has no name that says its protocol. Fix: put the protocol first, as in name: http (or grpc, tcp, tls, ...)',
+      ],
+    ],
+    [
+      'an appProtocol that Istio does not know replaces a good name',
+      { externalIPs: ['240.240.0.4'], ports: [{ name: 'http-a', port: 3200, appProtocol: 'example.com/x' }] },
+      [
+        'deny service-port-name spec.ports[0].appProtocol: appProtocol "example.com/x" of port 3200 is none that Istio knows, and it replaces the name. Fix: write one that Istio knows, as in appProtocol: http, or leave it out and put the protocol first in the name',
+      ],
+    ],
+    [
+      'what a Service takes',
+      { ports, externalIPs: ['240.240.0.1'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.1 belongs to Service payments/ledger. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'what a load balancer has',
+      { ports, externalIPs: ['240.240.0.2'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.2 belongs to Service payments/balancer. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'what Istio gave to a ServiceEntry',
+      { ports, externalIPs: ['240.240.0.3'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.3 belongs to ServiceEntry payments/bank. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'what lies in the range of a ServiceEntry',
+      { ports, externalIPs: ['240.240.8.9'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.8.9 belongs to ServiceEntry payments/bank. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    ['what is claimed for this Service', { ports, externalIPs: ['240.240.0.4'] }, []],
+    [
+      'what is claimed for something else',
+      { ports, externalIPs: ['240.240.0.5'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.5 belongs to gateways shop/public. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'the network address of a pool is not in it',
+      { ports, externalIPs: ['240.240.0.0', '240.240.0.4'] },
+      [
+        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.0.0 is in no pool (240.240.0.0/16) and not on the allow-list. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    ['allowed ranges', { ports, externalIPs: ['198.51.100.7', '2001:db8::1', '240.240.0.4'] }, []],
+    [
+      'an ordinary Service with an address of nobody’s',
+      { ports, selector: { app: 'a' }, externalIPs: ['203.0.113.1'] },
+      [
+        'warn service-vip-outside-pool spec.externalIPs[0]: 203.0.113.1 is in no pool (240.240.0.0/16) and not on the allow-list. Fix: leave it out, or have the owners of the cluster allow it (allowedExternalIPs)',
+      ],
+    ],
+  ]
+  for (const [story, spec, expected] of stories) t.strictSame(serviceFindings(spec), expected, story)
+})
+
+await t.test('after mutation each address of a virtual host must be claimed for it', async (t) => {
+  t.strictSame(serviceFindings({ ports, externalIPs: ['240.240.0.4'] }, true), [])
+  t.strictSame(serviceFindings({ ports, externalIPs: ['240.240.0.77'] }, true), [
+    'deny service-vip-missing spec.externalIPs[0]: 240.240.0.77 is not claimed for this Service. Fix: apply it again',
+  ])
+  t.strictSame(
+    serviceFindings({ ports, externalIPs: ['240.240.0.5'] }, true).map((text) => text.split(' ')[1]),
+    ['service-vip-taken'],
+    'a claim for somebody else is told once',
+  )
+})
+
+await t.test('VirtualServices', async (t) => {
+  const elsewhere = [{ ...toRead, match: [{ gateways: ['public'] }] }]
+  const stories: [string, object, string[]][] = [
+    ['a good one', mesh, []],
+    [
+      'absent gateways mean the mesh, but the runbook wants it said',
+      { ...mesh, gateways: undefined },
+      ['deny virtualservice-mesh-gateway spec.gateways: gateways does not say mesh. Fix: write gateways: [mesh]'],
+    ],
+    [
+      'an ordinary Service’s is only told',
+      { hosts: ['read'], http: [{ route: [{ destination: { host: 'read' } }] }] },
+      ['warn virtualservice-mesh-gateway spec.gateways: gateways does not say mesh. Fix: write gateways: [mesh]'],
+    ],
+    [
+      'another spelling is the name of a Gateway',
+      { ...mesh, gateways: ['public', 'Mesh'] },
+      [
+        'deny virtualservice-mesh-gateway spec.gateways[1]: "Mesh" names a Gateway object, not the mesh. Fix: write it as mesh, in lower case and without a namespace',
+      ],
+    ],
+    [
+      'nor has the mesh a namespace',
+      { ...mesh, gateways: ['istio-system/mesh'] },
+      [
+        'deny virtualservice-mesh-gateway spec.gateways[0]: "istio-system/mesh" names a Gateway object, not the mesh. Fix: write it as mesh, in lower case and without a namespace',
+      ],
+    ],
+    [
+      'every match is for other gateways',
+      { ...mesh, gateways: ['mesh', 'public'], http: elsewhere },
+      [
+        'deny virtualservice-mesh-gateway spec.http[0].match[0].gateways: no route is left for the mesh: the gateways of every match leave it out. Fix: add mesh to the gateways of the matches that are for the mesh, or leave them out there',
+      ],
+    ],
+    [
+      'a match is for another gateway, and a route for the mesh',
+      { ...mesh, gateways: ['mesh', 'public'], http: [...elsewhere, toRead] },
+      [],
+    ],
+    [
+      'every http match is for another gateway, and a tcp route for the mesh',
+      { ...mesh, gateways: ['mesh', 'public'], http: elsewhere, tcp: [toRead] },
+      [],
+    ],
+    ['no routes at all', { ...mesh, http: [] }, []],
+    [
+      'a host is an IP address',
+      { ...mesh, hosts: ['10.0.0.1'] },
+      [
+        'deny virtualservice-host-form spec.hosts[0]: host "10.0.0.1" is an IP address. Fix: write the full name of a Service, <service>.<namespace>.svc.cluster.local',
+      ],
+    ],
+    [
+      'a host with a trailing dot',
+      { ...mesh, hosts: [`${orders}.`] },
+      [
+        `deny virtualservice-host-form spec.hosts[0]: host "${orders}." names no Service to Istio. Fix: write ${orders}`,
+      ],
+    ],
+    [
+      'a host in a form that does nothing, beside the one that serves',
+      { ...mesh, hosts: [orders, 'orders.shop', 'orders.shop.svc'] },
+      [
+        'warn virtualservice-host-form spec.hosts[1]: host "orders.shop" names no Service to Istio. Fix: leave it out',
+        'warn virtualservice-host-form spec.hosts[2]: host "orders.shop.svc" names no Service to Istio. Fix: leave it out',
+      ],
+    ],
+    [
+      'a host in a form that port 80 serves',
+      { ...mesh, hosts: ['old.shop'] },
+      [
+        'warn virtualservice-host-form spec.hosts[0]: host "old.shop" names no Service to Istio. Fix: write old.shop.svc.cluster.local',
+      ],
+    ],
+    [
+      'a host that no Service can have',
+      { ...mesh, hosts: ['a.b.shop.svc.cluster.local'] },
+      [
+        'deny virtualservice-host-unknown spec.hosts[0]: host "a.b.shop.svc.cluster.local" is no name that a Service can have. Fix: write <service>.<namespace>.svc.cluster.local',
+      ],
+    ],
+    [
+      'a foreign host without ServiceEntry',
+      { ...mesh, hosts: [orders, 'api.example.com'] },
+      [
+        'warn virtualservice-host-unknown spec.hosts[1]: no ServiceEntry has the host "api.example.com". Fix: create a ServiceEntry for it, or correct the name',
+      ],
+    ],
+    [
+      'a wildcard over nothing',
+      { ...mesh, hosts: [orders, '*.example.org'] },
+      [
+        'warn virtualservice-host-unknown spec.hosts[1]: nothing in the mesh lies under host "*.example.org". Fix: create a ServiceEntry for it, or correct the name',
+      ],
+    ],
+    [
+      'a foreign host that may be another gateway’s',
+      { ...mesh, hosts: [orders, 'api.example.com'], gateways: ['mesh', 'public'] },
+      [],
+    ],
+    ['a foreign host with a ServiceEntry', { ...mesh, hosts: [orders, 'bank.example.com'] }, []],
+    [
+      'a match port that no host has',
+      { ...mesh, http: [{ ...toRead, match: [{ port: 9 }, { port: 3112 }] }] },
+      [
+        'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (3111, 3112), or leave it out to match them all',
+      ],
+    ],
+    [
+      'a match port that a listed gateway may have',
+      { ...mesh, gateways: ['mesh', 'public'], http: [{ ...toRead, match: [{ port: 9 }] }] },
+      [],
+    ],
+    [
+      'a match port for the mesh alone, beside other gateways',
+      { ...mesh, gateways: ['mesh', 'public'], http: [{ ...toRead, match: [{ port: 9, gateways: ['mesh'] }] }] },
+      [
+        'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (3111, 3112), or leave it out to match them all',
+      ],
+    ],
+    [
+      'the ports of a host that is not there are unknown',
+      { ...mesh, hosts: [orders, 'nobody'], http: [{ ...toRead, match: [{ port: 9 }] }] },
+      [
+        'deny virtualservice-host-unknown spec.hosts[1]: there is no Service shop/nobody. Fix: create the Service first, or correct the name',
+      ],
+    ],
+    [
+      'a destination in upper case',
+      {
+        ...mesh,
+        http: [{ route: [{ destination: { host: 'Read.shop.svc.cluster.local', port: { number: 3100 } } }] }],
+      },
+      [
+        'deny virtualservice-destination-form spec.http[0].route[0].destination.host: destination "Read.shop.svc.cluster.local" names no Service to Istio. Fix: write read.shop.svc.cluster.local',
+      ],
+    ],
+    [
+      'a foreign destination without ServiceEntry',
+      { ...mesh, http: [{ route: [{ destination: { host: 'api.example.com', port: { number: 443 } } }] }] },
+      [
+        'deny virtualservice-destination-unknown spec.http[0].route[0].destination.host: no Service and no ServiceEntry has the host "api.example.com". Fix: create the ServiceEntry first, or correct the name',
+      ],
+    ],
+    [
+      'a mirror is a destination too',
+      { ...mesh, http: [{ ...toRead, mirror: { host: 'nobody', port: { number: 3100 } } }] },
+      [
+        'deny virtualservice-destination-unknown spec.http[0].mirror.host: there is no Service shop/nobody. Fix: create the Service first, or correct the name',
+      ],
+    ],
+    [
+      'a port that the destination does not have',
+      { ...mesh, http: [{ route: [{ destination: { host: 'read', port: { number: 3111 } } }] }] },
+      [
+        'deny virtualservice-destination-port spec.http[0].route[0].destination.port.number: "read" has no port 3111. Fix: write a port of that Service (it has 3100), or add port 3111 to it',
+      ],
+    ],
+    [
+      'a port left out, on a destination without ports',
+      { ...mesh, http: [{ match: [{ port: 3111 }], route: [{ destination: { host: 'portless' } }] }] },
+      [
+        'deny virtualservice-destination-port spec.http[0].route[0].destination.port: the port is left out, and "portless" has no port 3111, on which the route is listened for. Fix: add port.number: <port> (it has none)',
+      ],
+    ],
+  ]
+  for (const [story, spec, expected] of stories) t.strictSame(findings(spec), expected, story)
+})

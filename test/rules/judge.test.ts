@@ -1,0 +1,195 @@
+import t from 'tap'
+import { parseService, type Service } from '../../src/api/service.ts'
+import { parseVirtualService } from '../../src/api/virtual-service.ts'
+import { defaultPolicy, type Policy } from '../../src/config/policy.ts'
+import { type Circumstances, judgeService, judgeVirtualService, type Verdict } from '../../src/rules/judge.ts'
+import { parseManifests } from '../../src/view/manifests.ts'
+import { fixtureStore } from '../fixtures/rules.ts'
+
+const cluster = `
+{ apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio-injection: enabled } } }
+---
+{ apiVersion: v1, kind: Namespace, metadata: { name: plain } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: orders, namespace: shop }, spec: { ports: [{ name: http, port: 3111 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: front, namespace: shop }, spec: { selector: { app: front }, ports: [{ name: http, port: 80 }] } }
+`
+
+const withActions = (actions: Record<string, Partial<{ virtualHost: string; other: string }>>): Policy => ({
+  ...defaultPolicy,
+  actions: new Map(
+    [...defaultPolicy.actions].map(([id, defaults]) => [id, { ...defaults, ...actions[id] } as typeof defaults]),
+  ),
+})
+
+const circumstances = (overrides: Partial<Circumstances> = {}): Circumstances => ({
+  view: fixtureStore(parseManifests(cluster, 'cluster.yaml')),
+  policy: defaultPolicy,
+  dryRun: false,
+  claimed: false,
+  ...overrides,
+})
+
+const service = (ports: object[], extra: object = {}, namespace = 'shop', labels: object = {}): Service =>
+  parseService({ metadata: { namespace, name: 'invoices', labels }, spec: { ports, ...extra } })
+
+const address = { externalIPs: ['240.240.200.1'] }
+
+const virtualService = (spec: object, namespace = 'shop') =>
+  parseVirtualService({ metadata: { namespace, name: 'orders' }, spec })
+
+const said = ({ outcomes }: Verdict): string[] =>
+  outcomes.map(({ rule, action, field }) => `${action} ${rule} ${field}`)
+
+await t.test('all findings are in one verdict, ordered by field, ten after two', async (t) => {
+  const ports = Array.from({ length: 11 }, (_, index) => ({ name: `http-${index}`, port: 8000 + index }))
+  ports[2] = { name: 'http-2', port: 80 }
+  ports[10] = { name: 'web', port: 15021 }
+  t.strictSame(said(judgeService(service(ports, address), undefined, circumstances())), [
+    'deny service-port-80 spec.ports[2].port',
+    'deny service-port-name spec.ports[10].name',
+    'deny service-reserved-port spec.ports[10].port',
+  ])
+})
+
+await t.test('that a Service has no address is no finding beside what refuses it anyway', async (t) => {
+  t.strictSame(said(judgeService(service([{ name: 'web', port: 8080 }]), undefined, circumstances())), [
+    'deny service-port-name spec.ports[0].name',
+  ])
+  t.strictSame(said(judgeService(service([{ name: 'http', port: 8080 }]), undefined, circumstances())), [
+    'deny service-vip-missing spec.externalIPs',
+  ])
+})
+
+await t.test('an ordinary Service is advised in a namespace of the mesh', async (t) => {
+  const verdict = judgeService(
+    service([{ name: 'web', port: 80 }], { selector: { app: 'a' } }),
+    undefined,
+    circumstances(),
+  )
+  t.strictSame(said(verdict), ['warn service-port-name spec.ports[0].name'])
+  t.equal(verdict.inferred, false)
+})
+
+await t.test("outside the mesh only taking somebody's address is anybody's business", async (t) => {
+  const foreign = { selector: { app: 'a' }, externalIPs: ['203.0.113.1'] }
+  t.strictSame(
+    said(judgeService(service([{ name: 'web', port: 15021 }], foreign, 'plain'), undefined, circumstances())),
+    ['warn service-vip-outside-pool spec.externalIPs[0]'],
+  )
+})
+
+await t.test('a virtual host by label is one in any namespace, and not by inference', async (t) => {
+  const labels = { 'meshvip.dev/virtual-host': 'true' }
+  const verdict = judgeService(
+    service([{ name: 'http', port: 80 }], address, 'plain', labels),
+    undefined,
+    circumstances(),
+  )
+  t.strictSame(said(verdict), ['deny service-port-80 spec.ports[0].port'])
+  t.equal(verdict.inferred, false)
+})
+
+await t.test('what the object had before an update is a warning, whatever its place in the list', async (t) => {
+  const before = service([{ name: 'http', port: 80 }], address)
+  const after = service(
+    [
+      { name: 'http-new', port: 8080 },
+      { name: 'http', port: 80 },
+      { name: 'web', port: 8081 },
+    ],
+    address,
+  )
+  const verdict = judgeService(after, before, circumstances())
+  t.strictSame(said(verdict), ['warn service-port-80 spec.ports[1].port', 'deny service-port-name spec.ports[2].name'])
+  t.equal(verdict.outcomes[0]?.note, 'it was so before')
+})
+
+await t.test('a VirtualService is compared with what it was before as well', async (t) => {
+  const spec = { hosts: ['orders.shop.svc.cluster.local'], http: [{ route: [{ destination: { host: 'front' } }] }] }
+  const before = virtualService(spec)
+  t.strictSame(said(judgeVirtualService(before, undefined, circumstances())), [
+    'deny virtualservice-mesh-gateway spec.gateways',
+    'deny virtualservice-destination-port spec.http[0].route[0].destination.port',
+  ])
+  const after = virtualService({ ...spec, http: [...spec.http, { route: [{ destination: { host: 'nobody' } }] }] })
+  t.strictSame(said(judgeVirtualService(after, before, circumstances())), [
+    'warn virtualservice-mesh-gateway spec.gateways',
+    'warn virtualservice-destination-port spec.http[0].route[0].destination.port',
+    'deny virtualservice-destination-unknown spec.http[1].route[0].destination.host',
+  ])
+})
+
+await t.test('in a dry run what is missing is a warning, and what contradicts is refused', async (t) => {
+  const spec = {
+    hosts: ['orders.shop.svc.cluster.local'],
+    gateways: ['mesh'],
+    http: [
+      {
+        match: [{ port: 3111 }],
+        route: [{ destination: { host: 'nobody' } }, { destination: { host: 'front' }, weight: 1 }],
+      },
+    ],
+  }
+  const heavy = {
+    ...spec,
+    http: spec.http.map((route) => ({ ...route, route: route.route.map((r) => ({ ...r, weight: 50 })) })),
+  }
+  const verdict = judgeVirtualService(virtualService(heavy), undefined, circumstances({ dryRun: true }))
+  t.strictSame(said(verdict), [
+    'warn virtualservice-destination-unknown spec.http[0].route[0].destination.host',
+    'deny virtualservice-destination-port spec.http[0].route[1].destination.port',
+  ])
+  t.equal(verdict.outcomes[0]?.note, 'refused unless it is applied first')
+})
+
+await t.test('in a namespace outside the mesh a VirtualService is warned about at most', async (t) => {
+  const spec = { hosts: ['orders.shop.svc.cluster.local'], gateways: ['mesh'], http: [{ match: [{ port: 9 }] }] }
+  t.strictSame(said(judgeVirtualService(virtualService(spec, 'plain'), undefined, circumstances())), [
+    'warn virtualservice-match-port spec.http[0].match[0].port',
+  ])
+})
+
+await t.test('a VirtualService that is none of our business has no finding, ever', async (t) => {
+  const stories: [string, object][] = [
+    [
+      'ingress',
+      { hosts: ['*'], gateways: ['istio-system/public'], http: [{ route: [{ destination: { host: 'a.b' } }] }] },
+    ],
+    ['a delegate', { http: [{ match: [{ port: 9 }], route: [{ destination: { host: 'nobody' } }] }] }],
+    ['an ordinary Service’s, off the mesh', { hosts: ['front'], gateways: ['public'] }],
+    ['a name without Service, off the mesh', { hosts: ['nobody'], gateways: ['public'] }],
+  ]
+  for (const [story, spec] of stories) {
+    t.strictSame(said(judgeVirtualService(virtualService(spec), undefined, circumstances())), [], story)
+  }
+})
+
+await t.test('actions are those of the policy: off is not looked at, audit is neither refused nor said', async (t) => {
+  const ports = [{ name: 'web', port: 80 }]
+  const policy = withActions({
+    'service-port-80': { virtualHost: 'off' },
+    'service-port-name': { virtualHost: 'audit' },
+  })
+  t.strictSame(said(judgeService(service(ports, address), undefined, circumstances({ policy }))), [
+    'audit service-port-name spec.ports[0].name',
+  ])
+  const istiod = [{ name: 'http', port: 15012 }]
+  t.strictSame(said(judgeService(service(istiod, address), undefined, circumstances())), [
+    'warn service-reserved-port spec.ports[0].port',
+  ])
+  const audited = withActions({ 'service-reserved-port': { virtualHost: 'audit' } })
+  t.strictSame(
+    said(judgeService(service(istiod, address), undefined, circumstances({ policy: audited }))),
+    ['audit service-reserved-port spec.ports[0].port'],
+    'a finding that is a warning at most is no more than what is configured',
+  )
+})
+
+await t.test('a rule that the policy does not name is off', async (t) => {
+  const policy = { ...defaultPolicy, actions: new Map() }
+  t.strictSame(said(judgeService(service([{ name: 'web', port: 80 }]), undefined, circumstances({ policy }))), [])
+  const spec = { hosts: ['nobody'] }
+  t.strictSame(said(judgeVirtualService(virtualService(spec), undefined, circumstances({ policy }))), [])
+})

@@ -1,0 +1,71 @@
+import t from 'tap'
+import type { Outcome } from '../../src/rules/judge.ts'
+import { denialMessage, findingText, warningText } from '../../src/rules/message.ts'
+
+const outcome = (overrides: Partial<Outcome> = {}): Outcome => ({
+  rule: 'service-port-80',
+  action: 'deny',
+  field: 'spec.ports[0].port',
+  about: '80',
+  problem: 'port 80 is wrong',
+  reason: 'it fails',
+  fix: 'use another',
+  ...overrides,
+})
+
+const url = 'https://docs.example.com/rules'
+
+t.equal(
+  findingText(outcome(), url),
+  'spec.ports[0].port: port 80 is wrong: it fails. Fix: use another [service-port-80] https://docs.example.com/rules/service-port-80',
+  'a finding is one line: where, what, why, what to type, the rule, the link',
+)
+
+t.equal(
+  warningText(outcome({ note: 'it was so before' })),
+  'spec.ports[0].port: port 80 is wrong: it fails (it was so before). Fix: use another [service-port-80]',
+  'a warning says why it is no more than that',
+)
+
+await t.test(
+  'a warning has 256 characters at most, and gives up the reason first, the fix next, the rule never',
+  async (t) => {
+    const reason = 'r'.repeat(200)
+    t.equal(
+      warningText(outcome({ reason })),
+      'spec.ports[0].port: port 80 is wrong. Fix: use another [service-port-80]',
+    )
+    const long = warningText(outcome({ reason, fix: 'f'.repeat(300) }))
+    t.equal(long.length, 256)
+    t.match(long, /^spec\.ports\[0\]\.port: port 80 is wrong\. Fix: f+\.\.\. \[service-port-80\]$/)
+    for (let length = 90; length < 300; length++) {
+      const text = warningText(outcome({ reason: 'r'.repeat(length) }))
+      t.ok(text.length <= 256 && text.endsWith('Fix: use another [service-port-80]'))
+    }
+  },
+)
+
+t.equal(
+  findingText(outcome({ problem: 'host "a\u001b[31m\nb\u00e9\u{1f600}"' }), url),
+  'spec.ports[0].port: host "a\\u{1b}[31m\\u{a}b\\u{e9}\\u{d83d}\\u{de00}": it fails. Fix: use another [service-port-80] https://docs.example.com/rules/service-port-80',
+  'what users wrote cannot break the line or speak to the terminal',
+)
+
+t.ok(findingText(outcome({ problem: 'x'.repeat(5000) }), url).length < 1100, 'a finding has a bounded length')
+
+await t.test('a denial', async (t) => {
+  t.equal(
+    denialMessage('Service shop/orders', { outcomes: [outcome(), outcome({ action: 'warn' })], inferred: true }, url),
+    [
+      'Service shop/orders is refused for one reason:',
+      `- ${findingText(outcome(), url)}`,
+      'It counts as a virtual host, since it is a ClusterIP Service without selector in a namespace of the mesh. If it is none, label it meshvip.dev/virtual-host: "false".',
+    ].join('\n'),
+    'lists what is denied, and how to say that a Service is no virtual host',
+  )
+  const many = Array.from({ length: 23 }, (_, index) => outcome({ about: String(index) }))
+  const lines = denialMessage('Service shop/orders', { outcomes: many, inferred: false }, url).split('\n')
+  t.equal(lines[0], 'Service shop/orders is refused for 23 reasons:')
+  t.equal(lines.length, 22)
+  t.equal(lines.at(-1), '- and 3 more', 'lists twenty, and counts the rest')
+})

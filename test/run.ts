@@ -1,0 +1,82 @@
+/**
+ * All of the project's checks, each stage even after one before it failed: `node test/run.ts [STAGE ...]`. The last line counts
+ * the assertions of all tests, in words that any CI reads.
+ */
+import { spawn } from 'node:child_process'
+import { glob, mkdir, readFile, rm } from 'node:fs/promises'
+import { findOrBuildBinaries } from './testbed/binaries.ts'
+
+type Count = { passed: number; failed: number; skipped: number }
+type Result = Count & { ok: boolean }
+
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
+
+const run = (command: string, args: string[]): Promise<boolean> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: 'inherit' })
+    child.once('error', reject)
+    child.once('close', (code) => resolve(code === 0))
+  })
+
+const check = async (command: string, ...args: string[]): Promise<Result> => ({
+  ok: await run(command, args),
+  passed: 0,
+  failed: 0,
+  skipped: 0,
+})
+
+/** Runs tap, and reads the totals at the end of its output; no total means that no test was run. */
+const tap = async (name: string, ...args: string[]): Promise<Result> => {
+  const output = `.tap/${name}.tap`
+  await mkdir('.tap', { recursive: true })
+  await rm(output, { force: true })
+  const ended = await run('tap', ['--reporter=min', `--output-file=${output}`, ...args])
+  const text = await readFile(output, 'utf8').catch(() => '')
+  const totals = text.match(/^# \{ total: .* \}$/gm)?.at(-1) ?? ''
+  const count = (word: string) => Number(new RegExp(`\\b${word}: (\\d+)`).exec(totals)?.[1] ?? 0)
+  return {
+    ok: ended && count('total') > 0,
+    passed: count('pass'),
+    failed: count('fail'),
+    skipped: count('skip') + count('todo'),
+  }
+}
+
+const endToEnd = async (): Promise<Result> => {
+  const binaries = await findOrBuildBinaries(print)
+  if ('missing' in binaries) {
+    print(`\n!!! SKIPPED: the tests on a real API server. ${binaries.missing}\n`)
+    return { ok: true, passed: 0, failed: 0, skipped: 1 }
+  }
+  const files = await Array.fromAsync(glob('test/e2e/*.test.ts'))
+  return tap('e2e', '--disable-coverage', '--jobs=1', '--timeout=600', ...files.sort())
+}
+
+const stages: Record<string, () => Promise<Result>> = {
+  types: () => check('tsc'),
+  lint: () => check('biome', 'check', '--error-on-warnings'),
+  unit: () => tap('unit'),
+  e2e: endToEnd,
+}
+
+const asked = process.argv.slice(2)
+const unknown = asked.filter((name) => !Object.hasOwn(stages, name))
+if (unknown.length > 0) {
+  process.stderr.write(`no stage ${unknown.join(', ')}; there are ${Object.keys(stages).join(', ')}\n`)
+  process.exit(2)
+}
+const results: Result[] = []
+for (const [name, stage] of Object.entries(stages)) {
+  if (asked.length > 0 && !asked.includes(name)) continue
+  print(`\n== ${name}`)
+  const started = performance.now()
+  const result = await stage()
+  print(`== ${name}: ${result.ok ? 'ok' : 'FAILED'} in ${Math.round((performance.now() - started) / 1000)} s`)
+  results.push(result)
+}
+const sum = (key: keyof Count) => results.reduce((total, result) => total + result[key], 0)
+const broken = results.filter(({ ok, failed }) => !ok && failed === 0).length
+print(`${sum('passed')} passed, ${sum('failed') + broken} failed, ${sum('skipped')} skipped`)
+process.exitCode = results.every(({ ok }) => ok) ? 0 : 1
