@@ -70,7 +70,7 @@ export const parseObject = (raw: unknown): KnownObject | undefined => {
   const fields = new Fields(raw)
   const kind = fields.string('kind') ?? ''
   const apiVersion = fields.string('apiVersion') ?? ''
-  const group = apiVersion.includes('/') ? (apiVersion.split('/', 1)[0] ?? '') : ''
+  const group = apiVersion.slice(0, Math.max(apiVersion.indexOf('/'), 0))
   if (!isKind(kind) || kinds[kind].group !== group) return undefined
   return { kind, object: kinds[kind].parse(raw) } as KnownObject
 }

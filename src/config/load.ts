@@ -1,5 +1,5 @@
 import { Ajv, type ErrorObject } from 'ajv'
-import { LineCounter, parseDocument } from 'yaml'
+import { LineCounter, parseDocument, visit } from 'yaml'
 import type { ReservedPort } from '../istio/ports.ts'
 import type { Action } from '../rules/finding.ts'
 import { parseCidr } from '../vip/address.ts'
@@ -23,14 +23,14 @@ export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError'
 }
 
-const isConfiguration = new Ajv({ allErrors: false, strict: true, allowUnionTypes: true }).compile<Configuration>(
-  configurationSchema,
-)
+const isConfiguration = new Ajv({ strict: true, verbose: true }).compile<Configuration>(configurationSchema)
 
 type Path = readonly (string | number)[]
 
+type Expectation = { path: Path; problem: string }
+
 /** What ajv found, as the path of the field and what was expected there. */
-const expectation = (error: ErrorObject): { path: Path; problem: string } => {
+const expectation = (error: ErrorObject): Expectation => {
   const path = error.instancePath
     .split('/')
     .slice(1)
@@ -45,8 +45,18 @@ const expectation = (error: ErrorObject): { path: Path; problem: string } => {
     const { allowedValues } = error.params as { allowedValues: readonly string[] }
     return { path, problem: `must be one of ${allowedValues.join(', ')}` }
   }
-  return { path, problem: error.message ?? 'is wrong' }
+  return { path, problem: String(error.message) }
 }
+
+/** Of alternatives that all fail, the one that got furthest into the file is what was meant. */
+const mostSpecific = (expectations: readonly Expectation[]): Expectation =>
+  expectations.reduce((best, next) => (next.path.length > best.path.length ? next : best))
+
+/** A field with nothing behind it, as when all of its lines are commented out, is as good as absent. */
+const withoutNulls = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null))
+    : value
 
 const formatPath = (path: Path): string =>
   path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('')
@@ -67,24 +77,33 @@ const compileActions = (written: Configuration['rules']): Policy['actions'] => {
 export const loadPolicy = (text: string, file: string): Policy => {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines })
+  const failAt = (offset: number, problem: string): never => {
+    const { line, col } = lines.linePos(offset)
+    throw new ConfigurationError(`${file}:${line}:${col}: ${problem}`)
+  }
   const fail = (path: Path, problem: string): never => {
     // The value itself, or what it would stand in where it is missing.
     const range = [path, path.slice(0, -1)].map((at) => document.getIn(at, true) as { range?: [number] } | undefined)
     const offset = range.find((node) => node?.range !== undefined)?.range?.[0] ?? 0
-    const { line, col } = lines.linePos(offset)
-    throw new ConfigurationError(
-      `${file}:${line}:${col}: ${path.length === 0 ? '' : `${formatPath(path)}: `}${problem}`,
-    )
+    return failAt(offset, `${path.length === 0 ? '' : `${formatPath(path)}: `}${problem}`)
   }
   const [syntax] = document.errors
-  if (syntax !== undefined) {
-    const { line, col } = syntax.linePos?.[0] ?? { line: 1, col: 1 }
-    throw new ConfigurationError(`${file}:${line}:${col}: ${syntax.message.split('\n', 1)[0]}`)
+  if (syntax !== undefined) failAt(syntax.pos[0], String(syntax.message.split('\n', 1)[0]))
+  visit(document, {
+    Alias: (_key, alias) => {
+      if (alias.resolve(document) === undefined)
+        failAt(Number(alias.range?.[0]), `no anchor &${alias.source} stands before it`)
+    },
+  })
+  let written: unknown
+  try {
+    written = withoutNulls(document.toJS() ?? {})
+  } catch (error) {
+    // More aliases than any file has that was written by a person.
+    return fail([], (error as Error).message)
   }
-  const written: unknown = document.toJS() ?? {}
   if (!isConfiguration(written)) {
-    // Of alternatives the last error names the whole; the first ones say what was expected.
-    const { path, problem } = expectation((isConfiguration.errors ?? [])[0] as ErrorObject)
+    const { path, problem } = mostSpecific((isConfiguration.errors as ErrorObject[]).map(expectation))
     return fail(path, problem)
   }
   const at = <T>(path: Path, make: () => T): T => {
@@ -104,7 +123,7 @@ export const loadPolicy = (text: string, file: string): Policy => {
   return Object.freeze({
     clusterDomain: written.clusterDomain ?? defaultPolicy.clusterDomain,
     virtualHosts: written.virtualHosts ?? defaultPolicy.virtualHosts,
-    pools: (pools as unknown as Policy['pools']) ?? defaultPolicy.pools,
+    pools: pools ?? defaultPolicy.pools,
     allowedExternalIPs: (written.allowedExternalIPs ?? []).map((cidr, index) =>
       at(['allowedExternalIPs', index], () => parseCidr(cidr)),
     ),

@@ -13,7 +13,8 @@ export type Policy = {
   readonly clusterDomain: string
   /** `labelled`: only Services with label meshvip.dev/virtual-host: "true" are virtual hosts. */
   readonly virtualHosts: 'inferred' | 'labelled'
-  readonly pools: readonly [Pool, ...Pool[]]
+  /** One at least. */
+  readonly pools: readonly Pool[]
   readonly allowedExternalIPs: readonly AddressRange[]
   readonly reservedPorts: ReadonlyMap<number, ReservedPort>
   /** By rule id; every rule has an entry. */

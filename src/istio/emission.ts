@@ -1,5 +1,6 @@
 import type { NamespacedName } from '../api/metadata.ts'
 import type { Service } from '../api/service.ts'
+import type { ServiceEntry } from '../api/service-entry.ts'
 import type { Destination, HttpMatch, HttpRoute, VirtualService } from '../api/virtual-service.ts'
 import type { ClusterView } from '../view/view.ts'
 import {
@@ -72,6 +73,12 @@ export type DestinationEmission = {
 
 export const isOnMesh = ({ gateways }: VirtualService): boolean => gateways.length === 0 || gateways.includes('mesh')
 
+const entryHost = (host: string, { ports }: ServiceEntry): MeshHost => ({
+  host,
+  service: undefined,
+  ports: ports.map((port) => ({ number: port.number, class: protocolClass(port.protocol) })),
+})
+
 const meshHosts = (host: string, view: ClusterView, clusterDomain: string): MeshHost[] => {
   const name = parseServiceHost(host, clusterDomain)
   const exact = name === undefined ? undefined : view.service(name)
@@ -82,11 +89,7 @@ const meshHosts = (host: string, view: ClusterView, clusterDomain: string): Mesh
       service,
       ports: service.ports.map((port) => ({ number: port.port, class: portClass(port) })),
     })),
-    ...view.serviceEntries(host).map((entry) => ({
-      host,
-      service: undefined,
-      ports: entry.ports.map((port) => ({ number: port.number, class: protocolClass(port.protocol) })),
-    })),
+    ...view.serviceEntries(host).map((entry) => entryHost(host, entry)),
   ]
 }
 
@@ -127,11 +130,22 @@ const emitMatch = (route: HttpRoute, match: HttpMatch | undefined, targets: read
   const all = targets.flatMap((target) => target.ports)
   if (targets.length === 0) return dropped('host')
   const listened = all.filter((port) => match?.port === undefined || match.port === port.number)
+  // Once anything HTTP listens on port 80, sidecars are given every VirtualService there, also for hosts without that port.
+  if (listened.length === 0 && match?.port === 80) return { route, match, ports: [80], dropped: undefined }
   if (listened.length === 0) return dropped('port')
   const carried = listened.filter((port) => carriesHttp(port.class))
   if (carried.length === 0) return dropped('class')
   return { route, match, ports: [...new Set(carried.map((port) => port.number))], dropped: undefined }
 }
+
+/** What a destination names: by its very text, a wildcard included, which only a ServiceEntry can have. */
+const destinationHosts = (host: string, view: ClusterView, clusterDomain: string): MeshHost[] =>
+  isWildcard(host)
+    ? view
+        .serviceEntries(host)
+        .filter((entry) => entry.hosts.includes(host))
+        .map((entry) => entryHost(host, entry))
+    : meshHosts(host, view, clusterDomain)
 
 const emitDestination = (
   destination: Destination,
@@ -141,7 +155,7 @@ const emitDestination = (
   clusterDomain: string,
 ): DestinationEmission => {
   const host = resolveShortName(destination.host, virtualService.namespace, clusterDomain)
-  const targets = isWildcard(host) ? [] : meshHosts(host, view, clusterDomain)
+  const targets = destinationHosts(host, view, clusterDomain)
   const [target] = targets
   if (target === undefined) {
     const means = intendedService(destination.host, virtualService.namespace, clusterDomain)
@@ -153,7 +167,9 @@ const emitDestination = (
   }
   // An ExternalName Service stands for another host, whose ports count.
   if (target.service?.type === 'ExternalName') return { destination, host, kind: 'exists' }
-  const has = (number: number) => targets.some(({ ports }) => ports.some((port) => port.number === number))
+  // There are no clusters for UDP ports: cluster.go, buildOutboundClusters.
+  const has = (number: number) =>
+    targets.some(({ ports }) => ports.some((port) => port.number === number && port.class !== 'UDP'))
   // A sidecar looks a destination up among the Services that have the listener's port: route.go, GetDestinationCluster.
   const wanted = destination.port === undefined ? listenerPorts : [destination.port]
   const absent = wanted.find((number) => !has(number))

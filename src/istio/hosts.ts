@@ -37,6 +37,7 @@ export const isIPAddress = (host: string): boolean => host.includes(':') || /^\d
  * any of Kubernetes' names with a trailing dot or in upper case. Undefined where it looks like no Service.
  */
 export const intendedService = (host: string, namespace: string, clusterDomain: string): NamespacedName | undefined => {
+  if (isWildcard(host)) return undefined
   const name = host.toLowerCase().replace(/\.$/, '')
   const full = resolveShortName(name, namespace, clusterDomain)
   const stem = [`.svc.${clusterDomain}`, '.svc'].find((suffix) => full.endsWith(suffix)) ?? ''

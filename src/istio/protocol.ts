@@ -44,6 +44,6 @@ export const portClass = ({ name, port, protocol, appProtocol }: ServicePort): P
   const known = kubernetesAppProtocols.get(appProtocol ?? '')
   if (known !== undefined) return known
   const text = (appProtocol ?? name).toLowerCase()
-  const derived = text.startsWith('grpc-web') ? 'HTTP' : protocolClass(text.split('-', 1)[0] ?? '')
+  const derived = text.startsWith('grpc-web') ? 'HTTP' : protocolClass(text.replace(/-.*/s, ''))
   return derived === 'undetermined' && wellKnownTcpPorts.has(port) ? 'TCP' : derived
 }

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
-import { Fields, MalformedObject } from '../api/fields.ts'
+import { Fields } from '../api/fields.ts'
 import { type KnownObject, parseObject } from '../api/kinds.ts'
 
 /** A manifest that cannot be read; the message names the file, the line and what is wrong. */
@@ -21,7 +21,7 @@ const withNamespace = (known: KnownObject): KnownObject => {
 /** An object, and those inside it where it is a List. */
 const flatten = (object: unknown): unknown[] => {
   const fields = new Fields(object)
-  const isList = (fields.string('kind') ?? '').endsWith('List') && fields.has('items')
+  const isList = (fields.string('kind') ?? '').endsWith('List')
   return isList ? fields.list('items', (item) => item.value).flatMap(flatten) : [object]
 }
 
@@ -35,35 +35,38 @@ export const parseManifests = (text: string, file: string): KnownObject[] => {
     const [error] = document.errors
     const line = error?.linePos?.[0].line ?? text.slice(0, document.range[0]).split('\n').length
     if (error !== undefined) throw new ManifestError(`${file}:${line}: ${error.message.split('\n', 1)[0]}`)
-    const raw: unknown = document.toJS()
-    if (raw === null || raw === undefined) continue
     try {
+      const raw: unknown = document.toJS()
+      if (raw === null || raw === undefined) continue
       for (const object of flatten(raw)) {
         const known = parseObject(object)
         if (known !== undefined) objects.push(withNamespace(known))
       }
     } catch (cause) {
-      if (!(cause instanceof MalformedObject)) throw cause
-      throw new ManifestError(`${file}:${line}: ${cause.message}`, { cause })
+      // A field of a wrong type, or an alias without its anchor.
+      throw new ManifestError(`${file}:${line}: ${(cause as Error).message}`, { cause })
     }
   }
   return objects
 }
 
+const reading = async <T>(path: string, read: () => Promise<T>): Promise<T> => {
+  try {
+    return await read()
+  } catch (cause) {
+    throw new ManifestError(`cannot read ${path}: ${(cause as Error).message}`, { cause })
+  }
+}
+
 /** The objects in the manifests of a folder and those below it (.yaml, .yml, .json). Throws ManifestError. */
 export const readManifests = async (folder: string): Promise<KnownObject[]> => {
-  let entries: string[]
-  try {
-    entries = await readdir(folder, { recursive: true })
-  } catch (error) {
-    throw new ManifestError(`cannot read the folder ${folder}: ${(error as Error).message}`, { cause: error })
-  }
-  const files = entries.filter((name) => /\.(ya?ml|json)$/.test(name)).sort()
+  const entries = await reading(folder, () => readdir(folder, { recursive: true, withFileTypes: true }))
+  const files = entries
+    .filter((entry) => /\.(ya?ml|json)$/.test(entry.name) && !entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .sort()
   const objects = await Promise.all(
-    files.map(async (name) => {
-      const file = join(folder, name)
-      return parseManifests(await readFile(file, 'utf8'), file)
-    }),
+    files.map(async (file) => parseManifests(await reading(file, () => readFile(file, 'utf8')), file)),
   )
   return objects.flat()
 }

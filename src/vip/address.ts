@@ -1,4 +1,4 @@
-import { IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip-num'
+import { collapseIPv6Number, IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip-num'
 
 /** An inclusive range of addresses of one family. */
 export type AddressRange = { family: 4 | 6; first: bigint; last: bigint }
@@ -29,7 +29,7 @@ const readCidr = (text: string): (AddressRange & { hostBits: boolean; network: s
       first: first.getValue(),
       last: range.getLast().getValue(),
       hostBits: first.getValue() !== value,
-      network: `${first}/${prefix}`,
+      network: `${family === 6 ? collapseIPv6Number(first.toString()) : first}/${prefix}`,
     }
   } catch {
     return undefined

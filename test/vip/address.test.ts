@@ -1,0 +1,158 @@
+import { isIPv4 } from 'node:net'
+import fc from 'fast-check'
+import t from 'tap'
+import { cidrCovers, formatIPv4, parseCidr, parseIPv4, rangeContains } from '../../src/vip/address.ts'
+import { thrown } from '../support/thrown.ts'
+
+const address = fc.integer({ min: 0, max: 0xffffffff })
+
+t.test('an IPv4 address is a number', async (t) => {
+  const rows: [text: string, number: number][] = [
+    ['0.0.0.0', 0],
+    ['0.0.1.0', 256],
+    ['10.0.0.1', 0x0a000001],
+    ['240.240.0.1', 0xf0f00001],
+    ['255.255.255.255', 0xffffffff],
+  ]
+  for (const [text, number] of rows) {
+    t.equal(parseIPv4(text), number, text)
+    t.equal(formatIPv4(number), text, text)
+  }
+})
+
+t.test('what is no IPv4 address, or not in its one spelling, is none', async (t) => {
+  const texts = [
+    '',
+    ' ',
+    '1.2.3',
+    '1.2.3.4.5',
+    '256.0.0.1',
+    '01.2.3.4',
+    '0x1.2.3.4',
+    '1.2.3.4 ',
+    ' 1.2.3.4',
+    '+1.2.3.4',
+    '-1.2.3.4',
+  ]
+  for (const text of [...texts, '1e1.2.3.4', '1.2.3.4/32', '1..3.4', '::1', '::ffff:1.2.3.4', 'orders', '240']) {
+    t.equal(parseIPv4(text), undefined, JSON.stringify(text))
+  }
+})
+
+t.test('every number is the address that it was written as', async () => {
+  fc.assert(fc.property(address, (number) => parseIPv4(formatIPv4(number)) === number))
+})
+
+t.test('every address that is read is written the same', async () => {
+  const text = fc.oneof(
+    fc.ipV4(),
+    fc.string({ unit: fc.constantFrom('0', '1', '2', '5', '.', '+', 'x', ' ') }),
+    fc.tuple(fc.nat(300), fc.nat(300), fc.nat(300), fc.nat(300)).map((parts) => parts.join('.')),
+  )
+  fc.assert(
+    fc.property(text, (text) => {
+      const number = parseIPv4(text)
+      return number === undefined ? !isIPv4(text) : isIPv4(text) && formatIPv4(number) === text
+    }),
+  )
+})
+
+t.test('a range in CIDR notation', async (t) => {
+  const rows: [text: string, family: 4 | 6, first: bigint, last: bigint][] = [
+    ['240.240.0.0/16', 4, 0xf0f00000n, 0xf0f0ffffn],
+    ['10.0.0.7/32', 4, 0x0a000007n, 0x0a000007n],
+    ['240.0.0.0/4', 4, 0xf0000000n, 0xffffffffn],
+    ['0.0.0.0/0', 4, 0n, 0xffffffffn],
+    ['::1/128', 6, 1n, 1n],
+    ['::/0', 6, 0n, 2n ** 128n - 1n],
+    ['fd00::/120', 6, 0xfdn << 120n, (0xfdn << 120n) + 255n],
+  ]
+  for (const [text, family, first, last] of rows) t.strictSame(parseCidr(text), { family, first, last }, text)
+})
+
+t.test('what is no range says so', async (t) => {
+  const texts = [
+    '',
+    '/',
+    '240.240.0.0',
+    '240.240.0.0/',
+    '240.240.0.0/33',
+    '240.240.0.0/-1',
+    '240.240.0.0/016',
+    '240.240.0.0/+16',
+  ]
+  for (const text of [
+    ...texts,
+    '240.240.0.0/16/8',
+    '240.240.0/16',
+    '240.240.0.0/ 16',
+    'orders/16',
+    '/16',
+    '::/129',
+    'fd00:/8',
+    ':/8',
+  ]) {
+    t.equal(
+      thrown(() => parseCidr(text)),
+      `Error: ${text} is no range in CIDR notation, such as 240.240.0.0/16`,
+    )
+  }
+})
+
+t.test('bits after the prefix are a mistake, and the range that was meant is named', async (t) => {
+  const rows: [text: string, meant: string][] = [
+    ['240.240.0.1/16', '240.240.0.0/16'],
+    ['240.240.255.0/16', '240.240.0.0/16'],
+    ['255.255.255.255/0', '0.0.0.0/0'],
+  ]
+  for (const [text, meant] of rows) {
+    t.equal(
+      thrown(() => parseCidr(text)),
+      `Error: ${text} has bits set after its prefix: did you mean ${meant}?`,
+    )
+  }
+  t.throws(() => parseCidr('fd00::1/64'), /^fd00::1\/64 has bits set after its prefix: did you mean fd00:/)
+})
+
+t.test('every range contains its network and as many addresses as its prefix leaves', async () => {
+  fc.assert(
+    fc.property(address, fc.integer({ min: 0, max: 32 }), (number, prefix) => {
+      const size = 2 ** (32 - prefix)
+      const network = number - (number % size)
+      const { first, last } = parseCidr(`${formatIPv4(network)}/${prefix}`)
+      return first === BigInt(network) && last === BigInt(network + size - 1)
+    }),
+  )
+})
+
+t.test('whether a range contains an address', async (t) => {
+  const rows: [cidr: string, address: string, expected: boolean][] = [
+    ['240.240.0.0/16', '240.240.0.0', true],
+    ['240.240.0.0/16', '240.240.255.255', true],
+    ['240.240.0.0/16', '240.241.0.0', false],
+    ['240.240.0.0/16', '240.239.255.255', false],
+    ['240.240.0.0/16', '::1', false],
+    ['240.240.0.0/16', 'orders', false],
+    ['240.240.0.0/16', '', false],
+    ['fd00::/8', 'fd12:3456::1', true],
+    ['fd00::/8', 'FD12:3456:0:0:0:0:0:1', true],
+    ['fd00::/8', 'fe00::', false],
+    ['fd00::/8', 'fd00:', false],
+    ['::/0', '10.0.0.1', false],
+  ]
+  for (const [cidr, address, expected] of rows) {
+    t.equal(rangeContains(parseCidr(cidr), address), expected, `${cidr} ${address}`)
+    t.equal(cidrCovers(cidr, address), expected, `${cidr} ${address}`)
+  }
+})
+
+t.test('a range is read for what it covers even where it is written carelessly', async (t) => {
+  t.equal(cidrCovers('240.240.0.1/16', '240.240.255.255'), true)
+  t.equal(cidrCovers('240.240.0.1/16', '240.241.0.1'), false)
+})
+
+t.test('what is no range covers nothing, not even itself', async (t) => {
+  for (const text of ['240.240.0.1', '240.240.0.1/', '240.240.0.1/33', 'orders', ''])
+    t.equal(cidrCovers(text, text), false, text)
+  t.equal(cidrCovers('240.240.0.1/33', '240.240.0.1'), false)
+})
