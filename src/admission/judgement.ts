@@ -1,5 +1,5 @@
 import { formatName } from '../api/metadata.ts'
-import type { Policy } from '../config/policy.ts'
+import type { Policy } from '../rules/policy.ts'
 import { judgeService, judgeVirtualService, type Verdict } from '../rules/judge.ts'
 import type { Cluster } from '../view/view.ts'
 import type { AdmissionRequest } from './review.ts'

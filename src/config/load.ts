@@ -2,9 +2,9 @@ import { Ajv, type ErrorObject } from 'ajv'
 import { LineCounter, parseDocument, visit } from 'yaml'
 import type { ReservedPort } from '../istio/ports.ts'
 import type { Action } from '../rules/finding.ts'
-import { parseCidr } from '../vip/address.ts'
+import { parseCidr } from '../api/address.ts'
 import { createPool } from '../vip/pools.ts'
-import { defaultPolicy, type Policy, type RuleActions } from './policy.ts'
+import { defaultPolicy, type Policy, type RuleActions } from '../rules/policy.ts'
 import { configurationSchema } from './schema.ts'
 
 /** The configuration as it is written; everything may be left out. */

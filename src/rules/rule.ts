@@ -1,6 +1,6 @@
 import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import type { Policy } from '../config/policy.ts'
+import type { Policy } from './policy.ts'
 import type { Emission } from '../istio/emission.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Action, RuleFinding } from './finding.ts'

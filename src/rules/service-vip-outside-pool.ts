@@ -1,4 +1,4 @@
-import { rangeContains } from '../vip/address.ts'
+import { rangeContains } from '../api/address.ts'
 import { inPool } from '../vip/pools.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 

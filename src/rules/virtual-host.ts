@@ -1,6 +1,6 @@
 import { isHeadless, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import type { Policy } from '../config/policy.ts'
+import type { Policy } from './policy.ts'
 import type { Emission } from '../istio/emission.ts'
 import { parseServiceHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
 import { isInjected } from '../istio/injection.ts'

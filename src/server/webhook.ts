@@ -4,7 +4,7 @@ import type { Backend } from '../admission/backend.ts'
 import { mutate } from '../admission/mutate.ts'
 import { type AdmissionRequest, type Answer, deny, formatReview, parseReview } from '../admission/review.ts'
 import { validate } from '../admission/validate.ts'
-import type { Policy } from '../config/policy.ts'
+import type { Policy } from '../rules/policy.ts'
 import { ApiError } from '../kubernetes/client.ts'
 import type { Metrics } from './metrics.ts'
 

@@ -7,7 +7,7 @@ import type { Service } from '../api/service.ts'
 import type { ServiceEntry } from '../api/service-entry.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isWildcard, matchesHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
-import { cidrCovers } from '../vip/address.ts'
+import { cidrCovers } from '../api/address.ts'
 import { IndexedObjects } from './indexed-objects.ts'
 import type { ClusterView, Holder } from './view.ts'
 

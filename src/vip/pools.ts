@@ -1,4 +1,4 @@
-import { formatIPv4, parseCidr, parseIPv4 } from './address.ts'
+import { formatIPv4, parseCidr, parseIPv4 } from '../api/address.ts'
 import { candidates, type Pool, poolContains } from './pool.ts'
 
 /**

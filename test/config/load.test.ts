@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { ConfigurationError, loadPolicy } from '../../src/config/load.ts'
-import { defaultPolicy } from '../../src/config/policy.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
 import { configurationSchema } from '../../src/config/schema.ts'
 import { rules } from '../../src/rules/index.ts'
 import { thrown } from '../support/thrown.ts'

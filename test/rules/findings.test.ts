@@ -1,10 +1,10 @@
 import t from 'tap'
 import { parseService } from '../../src/api/service.ts'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
-import { defaultPolicy } from '../../src/config/policy.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
 import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
-import { parseCidr } from '../../src/vip/address.ts'
+import { parseCidr } from '../../src/api/address.ts'
 import { fixtureStore } from '../fixtures/rules.ts'
 
 const store = fixtureStore(

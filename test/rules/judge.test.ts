@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parseService, type Service } from '../../src/api/service.ts'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
-import { defaultPolicy, type Policy } from '../../src/config/policy.ts'
+import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { type Circumstances, judgeService, judgeVirtualService, type Verdict } from '../../src/rules/judge.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
 import { fixtureStore } from '../fixtures/rules.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { parseService } from '../../src/api/service.ts'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
-import { defaultPolicy } from '../../src/config/policy.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
 import { emit } from '../../src/istio/emission.ts'
 import { isSelected, virtualHostBy, virtualServiceScope } from '../../src/rules/virtual-host.ts'
 import { parseManifests } from '../../src/view/manifests.ts'

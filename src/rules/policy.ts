@@ -1,7 +1,7 @@
 import { type ReservedPort, reservedPorts } from '../istio/ports.ts'
-import type { Action } from '../rules/finding.ts'
-import { rules } from '../rules/index.ts'
-import type { AddressRange } from '../vip/address.ts'
+import type { Action } from './finding.ts'
+import { rules } from './index.ts'
+import type { AddressRange } from '../api/address.ts'
 import type { Pool } from '../vip/pool.ts'
 import { createPool } from '../vip/pools.ts'
 

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { cidrCovers, formatIPv4, parseCidr, parseIPv4, rangeContains } from '../../src/vip/address.ts'
+import { cidrCovers, formatIPv4, parseCidr, parseIPv4, rangeContains } from '../../src/api/address.ts'
 import { thrown } from '../support/thrown.ts'
 
 const address = fc.integer({ min: 0, max: 0xffffffff })

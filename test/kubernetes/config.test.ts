@@ -1,0 +1,120 @@
+import { writeFileSync } from 'node:fs'
+import t from 'tap'
+import { makeServingCertificate } from '../../src/certificates/self-made.ts'
+import { KubernetesClient } from '../../src/kubernetes/client.ts'
+import { loadKubeConfig } from '../../src/kubernetes/config.ts'
+import { startFakeApiServer } from '../support/fake-api-server.ts'
+import { kubeconfig } from '../support/kubeconfig.ts'
+import { service } from '../support/objects.ts'
+
+const inTime = () => AbortSignal.timeout(10_000)
+
+t.test('the cluster of a file', async (t) => {
+  const folder = t.testdir({ kubeconfig: kubeconfig({ server: 'https://192.0.2.1:6443' }) })
+  t.equal(loadKubeConfig(`${folder}/kubeconfig`).getCurrentCluster()?.server, 'https://192.0.2.1:6443')
+})
+
+t.test('what cannot be used is said in a sentence', async (t) => {
+  const folder = t.testdir({
+    'bad.yaml': 'clusters: [',
+    'empty.yaml': '{}',
+    'text.yaml': 'a kubeconfig',
+    'other-context.yaml': kubeconfig({ server: 'https://192.0.2.1' }).replace(
+      '"current-context":"test"',
+      '"current-context":"none"',
+    ),
+  })
+  const cases: [file: string, message: RegExp][] = [
+    ['none.yaml', /^cannot read the kubeconfig \S+\/none\.yaml: ENOENT/],
+    ['bad.yaml', /^cannot read the kubeconfig \S+\/bad\.yaml: /],
+    ['empty.yaml', /^\S+\/empty\.yaml names no cluster to talk to$/],
+    ['text.yaml', /text\.yaml/],
+    ['other-context.yaml', /^\S+\/other-context\.yaml names no cluster to talk to$/],
+  ]
+  for (const [file, message] of cases) {
+    t.throws(() => loadKubeConfig(`${folder}/${file}`), { name: 'UsageError', message }, file)
+  }
+})
+
+t.test('without a file it is the cluster of the pod', async (t) => {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env
+  t.teardown(() => {
+    for (const [name, value] of Object.entries({ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port })) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  })
+  delete process.env.KUBERNETES_SERVICE_HOST
+  t.throws(() => loadKubeConfig(undefined), {
+    name: 'UsageError',
+    message: 'this is no pod of a cluster: say --kubeconfig FILE, or --standalone to run without one',
+  })
+  process.env.KUBERNETES_SERVICE_HOST = '192.0.2.1'
+  process.env.KUBERNETES_SERVICE_PORT = '6443'
+  t.equal(loadKubeConfig(undefined).getCurrentCluster()?.server, 'https://192.0.2.1:6443')
+})
+
+t.test('connections are kept from request to request, and made anew when CA or credentials are others', async (t) => {
+  const made = await makeServingCertificate(['127.0.0.1'], new Date())
+  const other = await makeServingCertificate(['127.0.0.1'], new Date())
+  const server = await startFakeApiServer(t, made)
+  server.put(service('orders'))
+  const folder = t.testdir({ 'ca.crt': made.ca })
+  const text = JSON.parse(server.kubeconfig)
+  text.clusters[0].cluster = { server: server.url, 'certificate-authority': `${folder}/ca.crt` }
+  writeFileSync(`${folder}/kubeconfig`, JSON.stringify(text))
+  const config = loadKubeConfig(`${folder}/kubeconfig`)
+  const client = new KubernetesClient(config)
+
+  /** How many connections forty requests make, one after the other. undici may make a second one while it tidies the first up. */
+  const connectionsFor40Requests = async (): Promise<number> => {
+    const before = server.secureConnections
+    for (let i = 0; i < 40; i++) await client.list('Service', {}, inTime())
+    return server.secureConnections - before
+  }
+  const oneOrTwo = (count: number, what: string) => t.ok(count === 1 || count === 2, `${what}: ${count}`)
+
+  oneOrTwo(await connectionsFor40Requests(), 'at first')
+  t.equal(await connectionsFor40Requests(), 0, 'later')
+
+  writeFileSync(`${folder}/ca.crt`, `${made.ca}\n${other.ca}`)
+  oneOrTwo(await connectionsFor40Requests(), 'when the CA is another')
+
+  const certificate = {
+    certData: Buffer.from(made.cert).toString('base64'),
+    keyData: Buffer.from(made.key).toString('base64'),
+  }
+  config.users = config.users.map((user) => ({ ...user, ...certificate }))
+  oneOrTwo(await connectionsFor40Requests(), 'when the client certificate is another')
+
+  config.users = config.users.map((user) => ({ ...user, token: 'second' }))
+  t.equal(await connectionsFor40Requests(), 0, 'another token needs no other connection')
+  t.equal(server.requests.at(-1)?.headers.authorization, 'Bearer second')
+
+  writeFileSync(`${folder}/ca.crt`, other.ca)
+  await t.rejects(client.list('Service', {}, inTime()), { name: 'ApiError', status: 0 }, 'a CA that did not sign it')
+})
+
+t.test('what is under way when the CA changes is still answered', async (t) => {
+  const made = await makeServingCertificate(['127.0.0.1'], new Date())
+  const server = await startFakeApiServer(t, made)
+  server.put(service('orders'))
+  const folder = t.testdir({ kubeconfig: server.kubeconfig })
+  const config = loadKubeConfig(`${folder}/kubeconfig`)
+  const client = new KubernetesClient(config)
+  const seen = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<undefined>()
+  server.intercept = () => {
+    seen.resolve()
+    return release.promise
+  }
+  const first = client.list('Service', {}, inTime())
+  await seen.promise
+  server.intercept = () => undefined
+  const twice = Buffer.from(`${made.ca}\n${made.ca}`).toString('base64')
+  config.clusters = config.clusters.map((cluster) => ({ ...cluster, caData: twice }))
+  t.equal((await client.list('Service', {}, inTime())).length, 1)
+  t.equal(server.secureConnections, 2)
+  release.resolve(undefined)
+  t.equal((await first).length, 1)
+})

@@ -1,0 +1,324 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { type AddressInfo, createServer, Server } from 'node:net'
+import { connect } from 'node:tls'
+import t, { type Test } from 'tap'
+import { makeServingCertificate } from '../../src/certificates/self-made.ts'
+import { standaloneGreeting } from '../../src/server/greeting.ts'
+import { createHealthServer } from '../../src/server/health.ts'
+import { createMetrics } from '../../src/server/metrics.ts'
+import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
+import { startFakeApiServer } from '../support/fake-api-server.ts'
+import { postOverTls } from '../support/https.ts'
+import { CapturedLog } from '../support/log.ts'
+import { meshNamespace, service } from '../support/objects.ts'
+import { patchIn, requestFor, responseIn, reviewOf } from '../support/reviews.ts'
+
+const anyPort = { host: '127.0.0.1', port: 0 }
+
+const start = async (t: Test, options: Partial<ServeOptions>): Promise<Serving> => {
+  const serving = await serve({ listen: anyPort, log: new CapturedLog(), ...options })
+  t.teardown(() => serving.close())
+  return serving
+}
+
+const review = (...request: Parameters<typeof requestFor>) => JSON.stringify(reviewOf(requestFor(...request)))
+
+const writes = (address: string) => ({
+  patchType: 'JSONPatch',
+  operations: [{ op: 'add', path: '/spec/externalIPs', value: [address] }],
+})
+
+const caOf = ({ ca }: Serving): string => ca?.pem ?? ''
+
+t.test('it answers over TLS, by a certificate that its own CA signed', async (t) => {
+  const serving = await start(t, { standalone: true })
+  t.match(serving.url, /^https:\/\/127\.0\.0\.1:\d+$/)
+  t.equal(serving.metricsURL, undefined)
+  const { status, body, names } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+  t.equal(status, 200)
+  t.strictSame(patchIn(responseIn(body)), writes('240.240.225.190'))
+  t.equal(names, 'DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1')
+  await t.rejects(
+    postOverTls(`${serving.url}/mutate`, (await makeServingCertificate(['127.0.0.1'], new Date())).ca, ''),
+    { message: /certificate/ },
+    'another CA did not sign it',
+  )
+})
+
+t.test('the CA is in a file for as long as it serves', async (t) => {
+  const serving = await start(t, { standalone: true })
+  const file = serving.ca?.file ?? ''
+  t.equal(readFileSync(file, 'utf8'), serving.ca?.pem)
+  await serving.close()
+  t.equal(existsSync(file), false)
+})
+
+t.test('closing twice is closing', async (t) => {
+  const serving = await start(t, { standalone: true })
+  await serving.close()
+  await t.resolves(serving.close())
+  await t.rejects(postOverTls(`${serving.url}/mutate`, caOf(serving), ''), { code: 'ECONNREFUSED' })
+})
+
+t.test('the certificate is for the host that it listens at, too', async (t) => {
+  const named = await start(t, { standalone: true, listen: { host: 'localhost', port: 0 } })
+  const { names } = await postOverTls(`${named.url}/validate`, caOf(named), '')
+  t.equal(names, 'DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1')
+  const other = await start(t, { standalone: true, listen: { host: '127.0.0.2', port: 0 } })
+  const shown = await postOverTls(`${other.url}/validate`, caOf(other), '')
+  t.match(shown.names, 'IP Address:127.0.0.2')
+})
+
+t.test('a certificate that it is given is the one that it shows', async (t) => {
+  const { ca, cert, key } = await makeServingCertificate(['127.0.0.1'], new Date())
+  const folder = t.testdir({ 'tls.crt': cert, 'tls.key': key })
+  const serving = await start(t, { standalone: true, tls: { cert: `${folder}/tls.crt`, key: `${folder}/tls.key` } })
+  t.equal(serving.ca, undefined)
+  const { names } = await postOverTls(`${serving.url}/validate`, ca, '')
+  t.equal(names, 'IP Address:127.0.0.1')
+})
+
+t.test('a folder of manifests is the cluster', async (t) => {
+  const folder = t.testdir({
+    'taken.yaml': [
+      'apiVersion: v1',
+      'kind: Service',
+      'metadata: {namespace: shop, name: carts}',
+      'spec: {externalIPs: [240.240.225.190]}',
+    ].join('\n'),
+  })
+  const serving = await start(t, { standalone: folder })
+  const { body } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+  t.strictSame(patchIn(responseIn(body)), writes('240.240.246.167'))
+})
+
+t.test('a live cluster is the one of the kubeconfig', async (t) => {
+  const server = await startFakeApiServer(t)
+  server.put(meshNamespace('shop'))
+  const folder = t.testdir({ kubeconfig: server.kubeconfig })
+  const serving = await start(t, { kubeconfig: `${folder}/kubeconfig` })
+  const { body } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+  t.strictSame(patchIn(responseIn(body)), writes('240.240.225.190'))
+  t.strictSame(server.claims, { '240.240.225.190': 'shop/orders' })
+})
+
+t.test('the configuration is what it judges by', async (t) => {
+  const folder = t.testdir({ 'meshvip.yaml': 'pools: [{cidr: 10.9.0.0/30}]\n' })
+  const serving = await start(t, { standalone: true, config: `${folder}/meshvip.yaml` })
+  const { body } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+  t.strictSame(patchIn(responseIn(body)), writes('10.9.0.2'))
+})
+
+t.test('probes and metrics are served over HTTP where they are asked for', async (t) => {
+  const serving = await start(t, { standalone: true, metricsListen: anyPort })
+  await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+  const get = async (path: string) => {
+    const response = await fetch(`${serving.metricsURL}${path}`)
+    return { status: response.status, type: response.headers.get('content-type'), text: await response.text() }
+  }
+  t.match(await get('/livez'), { status: 200, text: /^ok$/ })
+  t.match(await get('/readyz'), { status: 200, text: /^ok$/ })
+  const metrics = await get('/metrics')
+  t.equal(metrics.type, 'text/plain; version=0.0.4; charset=utf-8')
+  t.match(
+    metrics.text,
+    '\nmeshvip_reviews_total{webhook="mutate",operation="CREATE",verdict="allowed",dry_run="false"} 1\n',
+  )
+  t.match(await get('/orders'), { status: 404 })
+})
+
+t.test('it is not ready before it can answer, and alive all the same', async (t) => {
+  const health = createHealthServer({ metrics: createMetrics(), isReady: () => false })
+  t.teardown(() => health.close())
+  const ready = await health.inject('/readyz')
+  t.strictSame([ready.statusCode, ready.body], [503, 'not ready'])
+  t.equal((await health.inject('/livez')).statusCode, 200)
+})
+
+t.test('what is under way when it is closed is still answered', async (t) => {
+  const server = await startFakeApiServer(t)
+  server.put(meshNamespace('shop'))
+  const seen = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<undefined>()
+  server.intercept = () => {
+    seen.resolve()
+    return release.promise
+  }
+  const folder = t.testdir({ kubeconfig: server.kubeconfig })
+  const serving = await start(t, { kubeconfig: `${folder}/kubeconfig` })
+  const answer = postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+  await seen.promise
+  const closed = serving.close()
+  release.resolve(undefined)
+  t.strictSame(patchIn(responseIn((await answer).body)), writes('240.240.225.190'))
+  await closed
+})
+
+t.test('closing does not wait for connections on which nothing is asked', async (t) => {
+  const serving = await start(t, { standalone: true })
+  const port = Number(new URL(serving.url).port)
+  const spare = connect({ port, host: '127.0.0.1', ca: caOf(serving) })
+  await once(spare, 'secureConnect')
+  const cutOff = once(spare, 'close')
+  await serving.close()
+  await cutOff
+})
+
+t.test('how it was started in a way that cannot work, it says in one sentence', async (t) => {
+  const busy = createServer().listen(0, '127.0.0.1')
+  await once(busy, 'listening')
+  t.teardown(() => busy.close())
+  const taken = { host: '127.0.0.1', port: (busy.address() as AddressInfo).port }
+  const ours = await makeServingCertificate(['localhost'], new Date())
+  const other = await makeServingCertificate(['localhost'], new Date())
+  const folder = t.testdir({
+    'tls.crt': ours.cert,
+    'other.key': other.key,
+    'no.crt': 'no certificate',
+    'bad.yaml': 'pools: []',
+    'bad-manifests': { 'x.yaml': 'apiVersion: v1\nkind: Service\nspec: {ports: all}\n' },
+  })
+  const cases: [what: string, options: Partial<ServeOptions>, name: string, message: string | RegExp][] = [
+    [
+      'a taken port',
+      { listen: taken },
+      'UsageError',
+      `cannot listen on 127.0.0.1:${taken.port}: the port is taken by another process: end that one, or choose another port with --listen HOST:PORT`,
+    ],
+    [
+      'a taken port, on all addresses',
+      { listen: { ...taken, host: '0.0.0.0' } },
+      'UsageError',
+      /^cannot listen on 0\.0\.0\.0:\d+: the port is taken/,
+    ],
+    [
+      'a taken port, on all addresses of IPv6',
+      { listen: { ...taken, host: '::' } },
+      'UsageError',
+      /^cannot listen on \[::\]:\d+: /,
+    ],
+    [
+      'a taken port for metrics',
+      { metricsListen: taken },
+      'UsageError',
+      `cannot listen on 127.0.0.1:${taken.port}: the port is taken by another process: end that one, or choose another port with --metrics-listen HOST:PORT`,
+    ],
+    [
+      'an address of another machine',
+      { listen: { host: '192.0.2.1', port: 0 } },
+      'UsageError',
+      /^cannot listen on 192\.0\.2\.1:0: .*EADDRNOTAVAIL/,
+    ],
+    [
+      'no certificate',
+      { tls: { cert: `${folder}/tls.crt.old`, key: `${folder}/other.key` } },
+      'UsageError',
+      /^cannot read --tls-cert \S+\/tls\.crt\.old: ENOENT/,
+    ],
+    [
+      'no key',
+      { tls: { cert: `${folder}/tls.crt`, key: `${folder}/tls.key` } },
+      'UsageError',
+      /^cannot read --tls-key \S+\/tls\.key: ENOENT/,
+    ],
+    [
+      "another certificate's key",
+      { tls: { cert: `${folder}/tls.crt`, key: `${folder}/other.key` } },
+      'UsageError',
+      /^the certificate and the key cannot be used: .*key values mismatch/,
+    ],
+    [
+      'a text for a certificate',
+      { tls: { cert: `${folder}/no.crt`, key: `${folder}/other.key` } },
+      'UsageError',
+      /^the certificate and the key cannot be used: /,
+    ],
+    [
+      'no configuration',
+      { config: `${folder}/none.yaml` },
+      'UsageError',
+      /^cannot read --config \S+\/none\.yaml: ENOENT/,
+    ],
+    ['a bad configuration', { config: `${folder}/bad.yaml` }, 'ConfigurationError', /bad\.yaml:1:8: pools: /],
+    ['no folder of manifests', { standalone: `${folder}/none` }, 'ManifestError', /^cannot read \S+\/none: ENOENT/],
+    [
+      'bad manifests',
+      { standalone: `${folder}/bad-manifests` },
+      'ManifestError',
+      /x\.yaml:1: spec\.ports must be a list$/,
+    ],
+  ]
+  for (const [what, options, name, message] of cases) {
+    await t.rejects(serve({ standalone: true, listen: anyPort, ...options }), { name, message }, what)
+  }
+})
+
+t.test('a port below 1024 needs rights that we may not have', async (t) => {
+  const refused = Object.assign(new Error('permission denied'), { code: 'EACCES' })
+  t.intercept(Server.prototype, 'listen', {
+    value(this: Server) {
+      process.nextTick(() => this.emit('error', refused))
+      return this
+    },
+  })
+  await t.rejects(serve({ standalone: true, listen: { host: '127.0.0.1', port: 443 } }), {
+    name: 'UsageError',
+    message: 'cannot listen on 127.0.0.1:443: this port needs more rights than we have: choose one above 1023',
+  })
+})
+
+t.test('when the second server cannot listen, the first one does not stay behind', async (t) => {
+  const busy = createServer().listen(0, '127.0.0.1')
+  await once(busy, 'listening')
+  t.teardown(() => busy.close())
+  const taken = { host: '127.0.0.1', port: (busy.address() as AddressInfo).port }
+  const free = createServer().listen(0, '127.0.0.1')
+  await once(free, 'listening')
+  const listen = { host: '127.0.0.1', port: (free.address() as AddressInfo).port }
+  await once(free.close(), 'close')
+  await t.rejects(serve({ standalone: true, listen, metricsListen: taken }), { name: 'UsageError' })
+  await start(t, { standalone: true, listen })
+})
+
+t.test('the greeting', async (t) => {
+  /** The two commands, with the URL and the body that curl is given and the expression that shows the answer. */
+  const commandsIn = (greeting: string) =>
+    [...greeting.matchAll(/^ {2}curl -sS --cacert (\S+) (\S+) -d '([^']+)' \| node -pe '([^']+)'$/gm)].map(
+      ([, ca = '', url = '', body = '', show = '']) => ({ ca, url, body, show }),
+    )
+
+  t.test('has commands that can be pasted, and that show a denial and an address', async (t) => {
+    const serving = await start(t, { standalone: true })
+    const greeting = standaloneGreeting(serving)
+    t.ok(greeting.includes(`meshvip listens on ${serving.url}, with a cluster in memory. Ctrl-C ends it.\n`))
+    t.ok(greeting.includes(`Its CA, new at each start: ${serving.ca?.file}\n`))
+    const shown: string[] = []
+    for (const { ca, url, body, show } of commandsIn(greeting)) {
+      const answer = await postOverTls(url, readFileSync(ca, 'utf8'), body)
+      shown.push(execFileSync(process.execPath, ['-pe', show], { input: answer.body, encoding: 'utf8' }))
+    }
+    const [denial, address, ...rest] = shown
+    t.match(
+      denial,
+      /^Service shop\/bad is refused for 2 reasons:\n- spec\.ports\[0\]\.name: .*\n- spec\.ports\[0\]\.port: /,
+    )
+    t.strictSame(JSON.parse(address ?? ''), [{ op: 'add', path: '/spec/externalIPs', value: ['240.240.225.190'] }])
+    t.strictSame(rest, [])
+  })
+
+  t.test('does not name a CA where the certificate was given', async (t) => {
+    const greeting = standaloneGreeting({
+      url: 'https://127.0.0.1:8443',
+      metricsURL: undefined,
+      ca: undefined,
+      close: async () => {},
+    })
+    t.notMatch(greeting, 'Its CA')
+    t.strictSame(
+      commandsIn(greeting).map(({ ca }) => ca),
+      ['CA.crt', 'CA.crt'],
+    )
+  })
+})

@@ -1,0 +1,231 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { json } from 'node:stream/consumers'
+import type { Test } from 'tap'
+import { KubernetesClient } from '../../src/kubernetes/client.ts'
+import { kubeConfigOf, kubeconfig } from './kubeconfig.ts'
+
+type Raw = { apiVersion: string; kind: string; metadata: Record<string, unknown>; [field: string]: unknown }
+
+export type FakeRequest = {
+  method: string
+  path: string
+  query: URLSearchParams
+  headers: IncomingMessage['headers']
+  body: unknown
+}
+
+export type FakeReply = { status: number; body: unknown }
+
+const status = (code: number, reason: string): FakeReply => ({
+  status: code,
+  body: { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason, code },
+})
+
+export const forbidden = status(403, 'Forbidden')
+export const notFound = status(404, 'NotFound')
+export const alreadyExists = status(409, 'AlreadyExists')
+export const brokenDown = status(500, 'InternalError')
+
+const roots: Readonly<Record<string, string>> = {
+  namespaces: '/api/v1',
+  services: '/api/v1',
+  endpointslices: '/apis/discovery.k8s.io/v1',
+  ipaddresses: '/apis/networking.k8s.io/v1',
+  virtualservices: '/apis/networking.istio.io/v1',
+  serviceentries: '/apis/networking.istio.io/v1',
+}
+
+const resourceOf: Readonly<Record<string, string>> = {
+  Namespace: 'namespaces',
+  Service: 'services',
+  EndpointSlice: 'endpointslices',
+  IPAddress: 'ipaddresses',
+  VirtualService: 'virtualservices',
+  ServiceEntry: 'serviceentries',
+}
+
+const pathOf = ({ kind, metadata }: Raw): string => {
+  const resource = resourceOf[kind] ?? ''
+  const scope = metadata.namespace === undefined ? '' : `/namespaces/${metadata.namespace}`
+  return `${roots[resource]}${scope}/${resource}/${metadata.name}`
+}
+
+/** RFC 7396. */
+const mergePatched = (target: unknown, patch: unknown): unknown => {
+  if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch
+  const merged: Record<string, unknown> = { ...(target as Record<string, unknown>) }
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete merged[key]
+    else merged[key] = mergePatched(merged[key], value)
+  }
+  return merged
+}
+
+const matchesSelector = ({ metadata }: Raw, selector: string): boolean => {
+  const labels = (metadata.labels ?? {}) as Record<string, string>
+  return selector.split(',').every((term) => {
+    const [key = '', value] = term.split('=')
+    return labels[key] === value
+  })
+}
+
+/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates and merges; everything is in memory. */
+export class FakeApiServer {
+  /** Every request, in the order in which it arrived. */
+  readonly requests: FakeRequest[] = []
+  /** Answers in place of the server, where it answers at all; may take its time. */
+  intercept: (request: FakeRequest) => FakeReply | undefined | Promise<FakeReply | undefined> = () => undefined
+  /** Resources that the cluster does not have installed. */
+  readonly uninstalled = new Set<string>()
+  /** How many TLS connections were made, where it speaks TLS. */
+  secureConnections = 0
+
+  readonly #server: Server
+  readonly #tls: { ca: string } | undefined
+  readonly #objects = new Map<string, Raw>()
+  #version = 0
+
+  constructor(tls?: { ca: string; cert: string; key: string }) {
+    this.#tls = tls
+    const listener: RequestListener = (request, response) => void this.#serve(request, response)
+    this.#server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
+    this.#server.on('secureConnection', () => {
+      this.secureConnections++
+    })
+  }
+
+  async listen(): Promise<void> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening')
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeAllConnections()
+    await closed
+  }
+
+  get url(): string {
+    const { port } = this.#server.address() as AddressInfo
+    return `${this.#tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
+  }
+
+  get kubeconfig(): string {
+    return kubeconfig({ server: this.url, ...(this.#tls === undefined ? {} : { ca: this.#tls.ca }) })
+  }
+
+  get client(): KubernetesClient {
+    return new KubernetesClient(kubeConfigOf({ server: this.url }))
+  }
+
+  /** The requests as `GET /api/v1/...`, query left out. */
+  get log(): string[] {
+    return this.requests.map(({ method, path }) => `${method} ${path}`)
+  }
+
+  put(...objects: Raw[]): void {
+    for (const object of objects) {
+      const resourceVersion = String(++this.#version)
+      this.#objects.set(pathOf(object), { ...object, metadata: { ...object.metadata, resourceVersion } })
+    }
+  }
+
+  /** Forgets all objects, requests and interceptions. */
+  clear(): void {
+    this.#objects.clear()
+    this.requests.length = 0
+    this.uninstalled.clear()
+    this.intercept = () => undefined
+    this.#version = 0
+  }
+
+  delete(path: string): void {
+    this.#objects.delete(path)
+  }
+
+  get(path: string): Raw | undefined {
+    return this.#objects.get(path)
+  }
+
+  /** The claims, by address, with the Service that each is for. */
+  get claims(): Record<string, string> {
+    const claims = [...this.#objects.values()].filter(({ kind }) => kind === 'IPAddress')
+    return Object.fromEntries(
+      claims.map(({ metadata, spec }) => {
+        const { namespace, name } = (spec as { parentRef: { namespace: string; name: string } }).parentRef
+        return [metadata.name, `${namespace}/${name}`]
+      }),
+    )
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '', 'http://fake')
+    const seen: FakeRequest = {
+      method: request.method ?? '',
+      path: url.pathname,
+      query: url.searchParams,
+      headers: request.headers,
+      body: request.method === 'GET' ? undefined : await json(request),
+    }
+    this.requests.push(seen)
+    const { status, body } = (await this.intercept(seen)) ?? this.#answer(seen)
+    response.writeHead(status, { 'content-type': 'application/json' })
+    response.end(typeof body === 'string' ? body : JSON.stringify(body))
+  }
+
+  #answer(request: FakeRequest): FakeReply {
+    const { method, path } = request
+    const parts = /^(\/api\/v1|\/apis\/[^/]+\/v1)(\/namespaces\/[^/]+)?\/([a-z]+)(\/[^/]+)?$/.exec(path) ?? []
+    const [, root = '', scope = '', resource = '', name] = parts
+    if (roots[resource] !== root || this.uninstalled.has(resource)) return notFound
+    if (method === 'POST') return this.#create(request)
+    if (name === undefined) return this.#list(request, { root, scope, resource })
+    const present = this.#objects.get(path)
+    if (present === undefined) return notFound
+    if (method === 'GET') return { status: 200, body: present }
+    return this.#patch(request, present)
+  }
+
+  #create({ query, body }: FakeRequest): FakeReply {
+    const object = body as Raw
+    if (this.#objects.has(pathOf(object))) return alreadyExists
+    if (query.get('dryRun') !== 'All') this.put(object)
+    return { status: 201, body: object }
+  }
+
+  #patch({ headers, body }: FakeRequest, present: Raw): FakeReply {
+    if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
+    const merged = mergePatched(present, body) as Raw
+    this.put(merged)
+    return { status: 200, body: merged }
+  }
+
+  #list({ query }: FakeRequest, { root, scope, resource }: Record<'root' | 'scope' | 'resource', string>): FakeReply {
+    const selector = query.get('labelSelector')
+    const matching = [...this.#objects].filter(
+      ([path, object]) =>
+        path.startsWith(`${root}${scope}/`) &&
+        path.split('/').at(-2) === resource &&
+        (selector === null || matchesSelector(object, selector)),
+    )
+    const from = Number(query.get('continue') ?? 0)
+    const to = from + Number(query.get('limit') ?? matching.length)
+    const items = matching.slice(from, to).map(([, object]) => object)
+    const next = to < matching.length ? { continue: String(to) } : {}
+    return { status: 200, body: { kind: 'List', apiVersion: 'v1', metadata: next, items } }
+  }
+}
+
+/** A fake API server that listens for as long as the test lasts. */
+export const startFakeApiServer = async (
+  t: Test,
+  tls?: { ca: string; cert: string; key: string },
+): Promise<FakeApiServer> => {
+  const server = new FakeApiServer(tls)
+  await server.listen()
+  t.teardown(() => server.close())
+  return server
+}
