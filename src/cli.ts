@@ -47,15 +47,15 @@ const serveOptions = (flags: ServeFlags): ServeOptions => {
 }
 
 const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
-  const stopped = untilAskedToStop()
   const serving = await serve(serveOptions(flags))
+  const stopped = untilAskedToStop()
   if (flags.standalone !== undefined) {
     out(standaloneGreeting(serving))
   } else {
-    out(
-      `meshvip listens on ${serving.url}${serving.ca === undefined ? '' : `; its CA, new at each start, is ${serving.ca.file}`}\n`,
-    )
+    const ca = serving.ca === undefined ? '' : `; its CA, new at each start, is ${serving.ca.file}`
+    out(`meshvip listens on ${serving.url}${ca}\n`)
   }
+  if (serving.metricsURL !== undefined) out(`probes and metrics: ${serving.metricsURL}\n`)
   await stopped
   await serving.close()
 }

@@ -1,6 +1,6 @@
 import { formatName } from '../api/metadata.ts'
-import type { Policy } from '../rules/policy.ts'
 import { judgeService, judgeVirtualService, type Verdict } from '../rules/judge.ts'
+import type { Policy } from '../rules/policy.ts'
 import type { Cluster } from '../view/view.ts'
 import type { AdmissionRequest } from './review.ts'
 import type { Subject } from './subject.ts'
@@ -16,8 +16,9 @@ export const judge = (
   { cluster, policy, signal }: Circumstances,
 ): Promise<Verdict> => {
   const dryRun = request.dryRun ?? false
+  const batch = policy.dryRun.batchFieldManagers.has(request.options?.fieldManager ?? '')
   return cluster.ask((view) => {
-    const circumstances = { view, policy, dryRun, claimed }
+    const circumstances = { view, policy, dryRun, batch, claimed }
     return subject.kind === 'Service'
       ? judgeService(subject.object, subject.before, circumstances)
       : judgeVirtualService(subject.object, subject.before, circumstances)

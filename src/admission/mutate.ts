@@ -1,5 +1,6 @@
+import { Fields } from '../api/fields.ts'
+import { isLabelName } from '../api/metadata.ts'
 import { isHeadless, type Service } from '../api/service.ts'
-import { virtualHostBy } from '../rules/virtual-host.ts'
 import { allocate } from '../vip/allocator.ts'
 import { inPool } from '../vip/pools.ts'
 import type { Backend } from './backend.ts'
@@ -15,9 +16,9 @@ const maxNameLength = 63
  * A claim needs the name of its Service, and with `generateName` there is none yet. The uid of the request makes it one: the same
  * at a retry, another for each new request.
  */
-const generateName = (object: unknown, uid: string): string | undefined => {
-  const prefix = (object as { metadata?: { generateName?: unknown } } | undefined)?.metadata?.generateName
-  if (typeof prefix !== 'string' || prefix === '') return undefined
+const generateName = (object: unknown, uid: string): string => {
+  const prefix = new Fields(object).object('metadata').raw('generateName')
+  if (typeof prefix !== 'string' || prefix === '') return ''
   const suffix = uid
     .replace(/[^a-z0-9]/gi, '')
     .toLowerCase()
@@ -25,15 +26,29 @@ const generateName = (object: unknown, uid: string): string | undefined => {
   return prefix.slice(0, maxNameLength - suffix.length) + suffix
 }
 
-/** Whether the rules will refuse the Service whatever address it has: then it gets none, and no claim is left behind. */
-const willBeRefused = async (
+/** What becomes of a Service in mutation. */
+type Plan = 'nothing' | 'claim what it picked' | 'give it an address'
+
+/**
+ * What the rules will refuse whatever address it has, and what the API server will refuse, gets no address: no claim is left
+ * behind for it.
+ */
+const plan = async (
   service: Service,
   before: Service | undefined,
   request: AdmissionRequest,
   circumstances: Circumstances,
-): Promise<boolean> => {
-  const { outcomes } = await judge({ kind: 'Service', object: service, before }, request, false, circumstances)
-  return outcomes.some(({ action, rule }) => action === 'deny' && rule !== 'service-vip-missing')
+): Promise<Plan> => {
+  const { policy } = circumstances
+  if (!isLabelName(service.name) || service.ports.length === 0) return 'nothing'
+  const hasPicked = service.externalIPs.some((address) => inPool(policy.pools, address))
+  const canHaveAddress = service.type === 'ClusterIP' && !isHeadless(service)
+  if (!hasPicked && !canHaveAddress) return 'nothing'
+  const verdict = await judge({ kind: 'Service', object: service, before }, request, false, circumstances)
+  const refused = verdict.outcomes.some(({ action, rule }) => action === 'deny' && rule !== 'service-vip-missing')
+  if (refused) return 'nothing'
+  if (hasPicked) return 'claim what it picked'
+  return verdict.isVirtualHost ? 'give it an address' : 'nothing'
 }
 
 const mutateService = async (
@@ -46,41 +61,32 @@ const mutateService = async (
   const { policy, signal } = circumstances
   const { cluster, claims } = backend
   const dryRun = request.dryRun ?? false
-  const named = service.name === '' ? generateName(request.object, request.uid) : service.name
-  if (named === undefined) return allow()
-  const own = { ...service, name: named }
+  const own = { ...service, name: service.name || generateName(request.object, request.uid) }
+  const name: PatchOperation[] = service.name === '' ? [{ op: 'add', path: '/metadata/name', value: own.name }] : []
 
-  const picked = own.externalIPs.filter((address) => inPool(policy.pools, address))
-  const wantsAddress =
-    picked.length === 0 &&
-    own.type === 'ClusterIP' &&
-    !isHeadless(own) &&
-    (await cluster.ask((view) => virtualHostBy(own, view, policy) !== undefined, signal))
-  if (picked.length === 0 && !wantsAddress) return allow()
-  if (await willBeRefused(own, before, request, { ...circumstances, cluster })) return allow()
-
-  const name: PatchOperation[] = service.name === '' ? [{ op: 'add', path: '/metadata/name', value: named }] : []
-  if (!wantsAddress) {
-    // Whether each of them could be had, validation says.
-    for (const address of picked) await claims.claim(address, own, { dryRun, signal })
-    return allow({ patch: name })
+  switch (await plan(own, before, request, { ...circumstances, cluster })) {
+    case 'nothing':
+      return allow()
+    case 'claim what it picked': {
+      // Whether it could be had, validation says.
+      const picked = own.externalIPs.filter((address) => inPool(policy.pools, address))
+      for (const address of picked) await claims.claim(address, own, { dryRun, signal })
+      return allow({ patch: name })
+    }
+    case 'give it an address': {
+      const allocation = { cluster, claims, pools: policy.pools, dryRun, signal }
+      const address = await allocate(own, before?.externalIPs ?? [], allocation)
+      if (address === undefined) {
+        const pools = policy.pools.map(({ cidr }) => cidr).join(', ')
+        return allow({ warnings: [`no address is free in ${pools}: ask the owners of the cluster for a larger pool`] })
+      }
+      const externalIPs = [...own.externalIPs, address]
+      return allow({
+        patch: [...name, { op: 'add', path: '/spec/externalIPs', value: externalIPs }],
+        auditAnnotations: { address },
+      })
+    }
   }
-  const address = await allocate(own, before?.externalIPs ?? [], {
-    cluster,
-    claims,
-    pools: policy.pools,
-    dryRun,
-    signal,
-  })
-  if (address === undefined) {
-    const pools = policy.pools.map(({ cidr }) => cidr).join(', ')
-    return allow({ warnings: [`no address is free in ${pools}: ask the owners of the cluster for a larger pool`] })
-  }
-  const externalIPs = [...own.externalIPs, address]
-  return allow({
-    patch: [...name, { op: 'add', path: '/spec/externalIPs', value: externalIPs }],
-    auditAnnotations: { address },
-  })
 }
 
 /**

@@ -1,4 +1,4 @@
-import { Ajv } from 'ajv'
+import { Ajv, type ErrorObject } from 'ajv'
 import type { Outcome } from '../rules/judge.ts'
 
 /** The part of an admission.k8s.io/v1 AdmissionReview's request that we read. */
@@ -12,6 +12,8 @@ export type AdmissionRequest = {
   namespace?: string
   operation: 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
   userInfo?: { username?: string }
+  /** CreateOptions or UpdateOptions; who applies says its name there. */
+  options?: { fieldManager?: string } | null
   object?: unknown
   oldObject?: unknown
   dryRun?: boolean
@@ -76,14 +78,18 @@ const envelope = {
         namespace: { type: 'string' },
         operation: { enum: ['CREATE', 'UPDATE', 'DELETE', 'CONNECT'] },
         userInfo: { type: 'object', properties: { username: { type: 'string' } } },
+        options: { type: ['object', 'null'], properties: { fieldManager: { type: 'string' } } },
         dryRun: { type: 'boolean' },
       },
     },
   },
 } as const
 
-const ajv = new Ajv({ strict: true, allErrors: false })
+const ajv = new Ajv({ strict: true, allowUnionTypes: true })
 const isReview = ajv.compile<{ request: AdmissionRequest }>(envelope)
+
+/** The uid in a text that is no JSON, because it is cut off for one: in a review it comes first. */
+const uidIn = (body: string): string => /"uid"\s*:\s*"([^"\\]{1,128})"/.exec(body.slice(0, 4096))?.[1] ?? ''
 
 /** What a body is: a request that can be answered on its merits, or what is wrong with it and the uid to say so to. */
 export type ParsedReview = { request: AdmissionRequest } | { uid: string; problem: string }
@@ -101,14 +107,15 @@ export const parseReview = (body: string): ParsedReview => {
   let review: unknown
   try {
     review = JSON.parse(body)
-  } catch (error) {
-    return { uid: '', problem: `the body is no JSON: ${error instanceof Error ? error.message : error}` }
+  } catch {
+    // The parser's message quotes the body, which may hold what is secret.
+    return { uid: uidIn(body), problem: `the body of ${body.length} characters is no JSON` }
   }
   if (isReview(review)) return { request: review.request }
-  const [error] = isReview.errors ?? []
+  const [error] = isReview.errors as [ErrorObject]
   return {
     uid: uidOf(review),
-    problem: `the body is no AdmissionReview of admission.k8s.io/v1: ${error?.instancePath || 'it'} ${error?.message}`,
+    problem: `the body is no AdmissionReview of admission.k8s.io/v1: ${error.instancePath || 'it'} ${error.message}`,
   }
 }
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Fields, MalformedObject } from '../api/fields.ts'
-import { type KnownObject, kinds } from '../api/kinds.ts'
-import type { NamespacedName } from '../api/metadata.ts'
+import { kinds } from '../api/kinds.ts'
+import { formatName, type NamespacedName } from '../api/metadata.ts'
 import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import type { AdmissionRequest } from './review.ts'
@@ -17,7 +17,7 @@ export type Reading =
   /** A deletion: always allowed. */
   | { is: 'deletion'; kind: Subject['kind']; name: NamespacedName }
   /** Nothing to judge: a subresource, an object that is being deleted, or one in which nothing changed that a rule reads. */
-  | { is: 'unseen'; object: KnownObject | undefined }
+  | { is: 'unseen' }
   /** A kind of object that is none of ours. */
   | { is: 'foreign' }
   /** An object that is not as its API defines it. */
@@ -33,18 +33,37 @@ const identified = <T extends NamespacedName>(object: T, { namespace, name }: Ad
   name: name || object.name,
 })
 
-const parseBefore = <T>(parse: (object: unknown) => T, raw: unknown): T | undefined => {
-  if (raw === undefined || raw === null) return undefined
+/** What an object is read as, or what is wrong with it. */
+const tryParse = <T>(parse: (object: unknown) => T, raw: unknown): { object: T } | { problem: string } => {
   try {
-    return parse(raw)
+    return { object: parse(raw) }
   } catch (error) {
-    // An object from before its schema was as it is now: there is nothing to compare with.
-    if (error instanceof MalformedObject) return undefined
-    throw error
+    if (!(error instanceof MalformedObject)) throw error
+    return { problem: error.message }
   }
 }
 
 const isBeingDeleted = (object: unknown): boolean => new Fields(object).object('metadata').has('deletionTimestamp')
+
+const readAs = <T extends Service | VirtualService>(
+  kind: { parse: (object: unknown) => T },
+  request: AdmissionRequest,
+  subject: (object: T, before: T | undefined) => Subject,
+): Reading => {
+  const deleting = tryParse(isBeingDeleted, request.object)
+  if ('object' in deleting && deleting.object) return { is: 'unseen' }
+  const now = tryParse(kind.parse, request.object)
+  const old = request.oldObject == null ? undefined : tryParse(kind.parse, request.oldObject)
+  if ('problem' in now) {
+    // What was wrong before must not hold up a change of something else.
+    const asBefore = old !== undefined && 'problem' in old && old.problem === now.problem
+    return asBefore ? { is: 'unseen' } : { is: 'malformed', problem: now.problem }
+  }
+  // With what could not be read there is nothing to compare.
+  const before = old !== undefined && 'object' in old ? identified(old.object, request) : undefined
+  const object = identified(now.object, request)
+  return isDeepStrictEqual(object, before) ? { is: 'unseen' } : { is: 'subject', subject: subject(object, before) }
+}
 
 /** Reads what a request is about. */
 export const readSubject = (request: AdmissionRequest): Reading => {
@@ -53,23 +72,12 @@ export const readSubject = (request: AdmissionRequest): Reading => {
   if (request.operation === 'DELETE') {
     return { is: 'deletion', kind, name: { namespace: request.namespace ?? '', name: request.name ?? '' } }
   }
-  if (request.subResource || request.operation === 'CONNECT') return { is: 'unseen', object: undefined }
-  const read = <T extends Service | VirtualService>(parse: (object: unknown) => T) => {
-    const before = parseBefore(parse, request.oldObject)
-    return {
-      object: identified(parse(request.object), request),
-      before: before === undefined ? undefined : identified(before, request),
-    }
-  }
-  try {
-    if (isBeingDeleted(request.object)) return { is: 'unseen', object: undefined }
-    const subject: Subject =
-      kind === 'Service' ? { kind, ...read(kinds.Service.parse) } : { kind, ...read(kinds.VirtualService.parse) }
-    return isDeepStrictEqual(subject.object, subject.before)
-      ? { is: 'unseen', object: subject }
-      : { is: 'subject', subject }
-  } catch (error) {
-    if (!(error instanceof MalformedObject)) throw error
-    return { is: 'malformed', problem: error.message }
-  }
+  if (request.subResource || request.operation === 'CONNECT') return { is: 'unseen' }
+  return kind === 'Service'
+    ? readAs(kinds.Service, request, (object, before) => ({ kind, object, before }))
+    : readAs(kinds.VirtualService, request, (object, before) => ({ kind, object, before }))
 }
+
+/** The object of a request by its name, as far as it has one. */
+export const nameOf = ({ namespace, name }: AdmissionRequest): string =>
+  formatName({ namespace: namespace ?? '', name: name ?? '' })

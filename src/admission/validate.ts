@@ -3,7 +3,7 @@ import { denialMessage, warningText } from '../rules/message.ts'
 import type { Backend } from './backend.ts'
 import { type Circumstances, describe, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, deny } from './review.ts'
-import { readSubject, type Subject } from './subject.ts'
+import { nameOf, readSubject, type Subject } from './subject.ts'
 
 /** The rules that found something, by action: what the audit log keeps. */
 const auditAnnotations = (outcomes: readonly Outcome[]): Record<string, string> => {
@@ -50,7 +50,7 @@ export const validate = async (
     case 'foreign':
       return passForeign(request)
     case 'malformed':
-      return deny(`${request.kind.kind} ${request.namespace}/${request.name} cannot be read: ${reading.problem}`)
+      return deny(`${request.kind.kind} ${nameOf(request)} cannot be read: ${reading.problem}`)
     case 'deletion':
       if (!request.dryRun) backend.deleted(reading.kind, reading.name)
       return allow()

@@ -13,6 +13,26 @@ export const parseIPv4 = (text: string): number | undefined => {
   }
 }
 
+/** IPv6 addresses that stand for IPv4 ones: ::ffff:0:0/96. */
+const mappedPrefix = 0xffffn
+
+/**
+ * An address in the one spelling by which it is compared and claimed: without leading zeros, an IPv4-mapped address as IPv4, IPv6
+ * by RFC 5952. API servers before 1.36 accept the others. What is no address is returned as it is.
+ */
+export const canonicalAddress = (text: string): string => {
+  if (!text.includes(':')) return text.replace(/\b0+(?=\d)/g, '')
+  try {
+    const address = IPv6.fromString(text)
+    const value = address.getValue()
+    return value >> 32n === mappedPrefix
+      ? new IPv4(value & 0xffffffffn).toString()
+      : collapseIPv6Number(address.toString())
+  } catch {
+    return text
+  }
+}
+
 export const formatIPv4 = (address: number): string => IPv4.fromNumber(BigInt(address)).toString()
 
 /** A range in CIDR notation, and whether bits are set after its prefix (240.240.0.1/16), which ip-num reads over. Undefined for any other text. */
@@ -44,10 +64,10 @@ export const parseCidr = (text: string): AddressRange => {
   return { family: range.family, first: range.first, last: range.last }
 }
 
-/** Whether a text in CIDR notation, however carelessly written, covers an address; false for any other text. */
-export const cidrCovers = (cidr: string, address: string): boolean => {
-  const range = readCidr(cidr)
-  return range !== undefined && rangeContains(range, address)
+/** The range that a text in CIDR notation covers, however carelessly it is written; undefined for any other text. */
+export const looseRange = (text: string): AddressRange | undefined => {
+  const range = readCidr(text)
+  return range === undefined ? undefined : { family: range.family, first: range.first, last: range.last }
 }
 
 /** Whether a range contains an address; false for a text that is no address. */

@@ -1,4 +1,5 @@
 import { type EndpointSlice, parseEndpointSlice } from './endpoint-slice.ts'
+import { type Endpoints, parseEndpoints } from './endpoints.ts'
 import { Fields } from './fields.ts'
 import { type IPAddress, parseIPAddress } from './ip-address.ts'
 import { type Namespace, parseNamespace } from './namespace.ts'
@@ -10,6 +11,7 @@ import { parseVirtualService, type VirtualService } from './virtual-service.ts'
 export type Objects = {
   Namespace: Namespace
   Service: Service
+  Endpoints: Endpoints
   EndpointSlice: EndpointSlice
   IPAddress: IPAddress
   VirtualService: VirtualService
@@ -33,6 +35,7 @@ export const kinds: {
 } = {
   Namespace: { group: '', version: 'v1', resource: 'namespaces', namespaced: false, parse: parseNamespace },
   Service: { group: '', version: 'v1', resource: 'services', namespaced: true, parse: parseService },
+  Endpoints: { group: '', version: 'v1', resource: 'endpoints', namespaced: true, parse: parseEndpoints },
   EndpointSlice: {
     group: 'discovery.k8s.io',
     version: 'v1',

@@ -15,4 +15,8 @@ export const readName = (object: Fields): NamespacedName => {
 }
 
 /** Whether a text can be an object's name at all. Names come from users' manifests, and only these may become part of a path. */
-export const isObjectName = (text: string): boolean => /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)
+export const isObjectName = (text: string): boolean =>
+  text.length <= 253 && /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(text)
+
+/** Whether a text can be the name of a Service or a Namespace: a DNS label, 63 characters at most. */
+export const isLabelName = (text: string): boolean => text.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(text)

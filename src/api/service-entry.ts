@@ -1,3 +1,4 @@
+import { type AddressRange, canonicalAddress, looseRange } from './address.ts'
 import { Fields } from './fields.ts'
 import { type NamespacedName, readName } from './metadata.ts'
 
@@ -5,14 +6,19 @@ import { type NamespacedName, readName } from './metadata.ts'
 export type ServiceEntry = NamespacedName & {
   hosts: readonly string[]
   ports: readonly { number: number; protocol: string }[]
-  /** spec.addresses, which may be CIDR ranges, and the addresses that Istio assigned (status.addresses[].value). */
+  /** The addresses of its own that were written (spec.addresses) or that Istio assigned (status.addresses[].value), canonical. */
   addresses: readonly string[]
+  /** The ranges in spec.addresses. */
+  ranges: readonly AddressRange[]
 }
 
 /** Projects a ServiceEntry. Throws MalformedObject. */
 export const parseServiceEntry = (object: unknown): ServiceEntry => {
   const fields = new Fields(object)
   const spec = fields.object('spec')
+  const written = spec.strings('addresses')
+  const assigned = fields.object('status').list('addresses', (address) => address.string('value') ?? '')
+  const isRange = (text: string) => text.includes('/')
   return {
     ...readName(fields),
     hosts: spec.strings('hosts'),
@@ -20,12 +26,7 @@ export const parseServiceEntry = (object: unknown): ServiceEntry => {
       number: port.number('number') ?? 0,
       protocol: port.string('protocol') ?? '',
     })),
-    addresses: [
-      ...spec.strings('addresses'),
-      ...fields
-        .object('status')
-        .list('addresses', (address) => address.string('value') ?? '')
-        .filter((value) => value !== ''),
-    ],
+    addresses: [...written, ...assigned].filter((text) => text !== '' && !isRange(text)).map(canonicalAddress),
+    ranges: written.filter(isRange).flatMap((text) => looseRange(text) ?? []),
   }
 }

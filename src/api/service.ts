@@ -1,3 +1,4 @@
+import { canonicalAddress } from './address.ts'
 import { Fields } from './fields.ts'
 import { type NamespacedName, readName } from './metadata.ts'
 
@@ -26,8 +27,9 @@ export type Service = NamespacedName & {
   clusterIP: string | undefined
   hasSelector: boolean
   ports: readonly ServicePort[]
+  /** In canonical form. */
   externalIPs: readonly string[]
-  /** status.loadBalancer.ingress[].ip */
+  /** status.loadBalancer.ingress[].ip, in canonical form. */
   loadBalancerIPs: readonly string[]
 }
 
@@ -49,11 +51,11 @@ export const parseService = (object: unknown): Service => {
       protocol: port.string('protocol') ?? 'TCP',
       appProtocol: port.string('appProtocol'),
     })),
-    externalIPs: spec.strings('externalIPs'),
+    externalIPs: spec.strings('externalIPs').map(canonicalAddress),
     loadBalancerIPs: fields
       .object('status')
       .object('loadBalancer')
-      .list('ingress', (ingress) => ingress.string('ip') ?? '')
+      .list('ingress', (ingress) => canonicalAddress(ingress.string('ip') ?? ''))
       .filter((ip) => ip !== ''),
   }
 }

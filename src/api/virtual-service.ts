@@ -8,6 +8,8 @@ export type Destination = {
   subset: string | undefined
   /** port.number; undefined where the port is left out. */
   port: number | undefined
+  /** Of a copy of the traffic, whose answer nobody waits for. */
+  isMirror: boolean
   /** Undefined where it is left out, which Istio reads as 0, unless the route has no other destination. */
   weight: number | undefined
 }
@@ -36,11 +38,12 @@ export type VirtualService = NamespacedName & {
   hasTcpRoutes: boolean
 }
 
-const readDestination = (destination: Fields, weight: number | undefined): Destination => ({
+const readDestination = (destination: Fields, isMirror: boolean, weight?: number): Destination => ({
   field: destination.path,
   host: destination.string('host') ?? '',
   subset: destination.string('subset'),
   port: destination.object('port').number('number'),
+  isMirror,
   weight,
 })
 
@@ -52,10 +55,12 @@ const readHttpRoute = (route: Fields): HttpRoute => ({
     port: match.number('port') || undefined,
     gateways: match.strings('gateways'),
   })),
-  destinations: route.list('route', (item) => readDestination(item.object('destination'), item.number('weight'))),
+  destinations: route.list('route', (item) =>
+    readDestination(item.object('destination'), false, item.number('weight')),
+  ),
   mirrors: [
-    ...(route.has('mirror') ? [readDestination(route.object('mirror'), undefined)] : []),
-    ...route.list('mirrors', (item) => readDestination(item.object('destination'), undefined)),
+    ...(route.has('mirror') ? [readDestination(route.object('mirror'), true)] : []),
+    ...route.list('mirrors', (item) => readDestination(item.object('destination'), true)),
   ],
 })
 

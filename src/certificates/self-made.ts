@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { isIP } from 'node:net'
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
@@ -9,6 +10,7 @@ import {
   KeyUsagesExtension,
   PemConverter,
   SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509'
 
@@ -36,6 +38,7 @@ export const makeServingCertificate = async (names: readonly string[], now: Date
     extensions: [
       new BasicConstraintsExtension(true, 0, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      await SubjectKeyIdentifierExtension.create(caKeys.publicKey),
     ],
   })
   const alternativeNames: JsonGeneralNames = names.map((name) => ({ type: isIP(name) ? 'ip' : 'dns', value: name }))
@@ -51,6 +54,8 @@ export const makeServingCertificate = async (names: readonly string[], now: Date
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
       new SubjectAlternativeNameExtension(alternativeNames),
+      // By this a client finds the right CA among several of one name.
+      await AuthorityKeyIdentifierExtension.create(caKeys.publicKey),
     ],
   })
   const privateKey = await crypto.subtle.exportKey('pkcs8', keys.privateKey)

@@ -1,10 +1,10 @@
 import { Ajv, type ErrorObject } from 'ajv'
 import { LineCounter, parseDocument, visit } from 'yaml'
+import { parseCidr } from '../api/address.ts'
 import type { ReservedPort } from '../istio/ports.ts'
 import type { Action } from '../rules/finding.ts'
-import { parseCidr } from '../api/address.ts'
+import { type DryRunPolicy, defaultPolicy, type Policy, type RuleActions } from '../rules/policy.ts'
 import { createPool } from '../vip/pools.ts'
-import { defaultPolicy, type Policy, type RuleActions } from '../rules/policy.ts'
 import { configurationSchema } from './schema.ts'
 
 /** The configuration as it is written; everything may be left out. */
@@ -14,6 +14,7 @@ type Configuration = {
   pools?: { cidr: string }[]
   allowedExternalIPs?: string[]
   reservedPorts?: { port: number; use: string; by?: ReservedPort['by'] }[]
+  dryRun?: Partial<Omit<DryRunPolicy, 'batchFieldManagers'>> & { batchFieldManagers?: string[] }
   rules?: Record<string, Action | Partial<RuleActions>>
   docsURL?: string
 }
@@ -131,6 +132,14 @@ export const loadPolicy = (text: string, file: string): Policy => {
       written.reservedPorts === undefined
         ? defaultPolicy.reservedPorts
         : new Map(written.reservedPorts.map(({ port, use, by = 'sidecar' }) => [port, { use, by }])),
+    dryRun: {
+      missing: written.dryRun?.missing ?? defaultPolicy.dryRun.missing,
+      mismatch: written.dryRun?.mismatch ?? defaultPolicy.dryRun.mismatch,
+      batchFieldManagers:
+        written.dryRun?.batchFieldManagers === undefined
+          ? defaultPolicy.dryRun.batchFieldManagers
+          : new Set(written.dryRun.batchFieldManagers),
+    },
     actions: compileActions(written.rules),
     docsURL: written.docsURL?.replace(/\/$/, '') ?? defaultPolicy.docsURL,
   } satisfies Policy)

@@ -53,6 +53,26 @@ export const configurationSchema = {
         },
       },
     },
+    dryRun: {
+      description:
+        'What is done in a dry run for what would be denied: deny, or warn, since a batch is dry-run before any of it exists.',
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        missing: { description: 'For another object that is not there.', enum: ['warn', 'deny'] },
+        mismatch: { description: 'For another object that contradicts.', enum: ['warn', 'deny'] },
+        batchFieldManagers: {
+          description: 'Field managers for which a mismatch is a warning, since they dry-run whole batches.',
+          type: 'array',
+          items: { type: 'string' },
+        },
+      },
+      default: {
+        missing: 'warn',
+        mismatch: 'deny',
+        batchFieldManagers: ['kustomize-controller', 'helm-controller', 'argocd-controller'],
+      },
+    },
     rules: {
       description: 'What is done for the findings of a rule, by its id.',
       type: 'object',

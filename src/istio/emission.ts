@@ -67,8 +67,11 @@ export type DestinationEmission = {
   | { kind: 'exists' }
   | { kind: 'form'; means: NamespacedName }
   | { kind: 'missing' }
-  /** The host exists, the port is not on it. `port` was left out where it is `implied` by the listener. */
-  | { kind: 'port'; target: MeshHost; port: number; implied: boolean }
+  /**
+   * The host exists, the port is not on it. `port` was left out where it is `implied` by the listener; then on some of the listeners
+   * the destination may be `reachable`. `ports` are those that it has.
+   */
+  | { kind: 'port'; ports: readonly number[]; port: number; implied: boolean; reachable: boolean }
 )
 
 export const isOnMesh = ({ gateways }: VirtualService): boolean => gateways.length === 0 || gateways.includes('mesh')
@@ -156,8 +159,7 @@ const emitDestination = (
 ): DestinationEmission => {
   const host = resolveShortName(destination.host, virtualService.namespace, clusterDomain)
   const targets = destinationHosts(host, view, clusterDomain)
-  const [target] = targets
-  if (target === undefined) {
+  if (targets.length === 0) {
     const means = intendedService(destination.host, virtualService.namespace, clusterDomain)
     const misspelt =
       means !== undefined &&
@@ -166,16 +168,16 @@ const emitDestination = (
     return misspelt ? { destination, host, kind: 'form', means } : { destination, host, kind: 'missing' }
   }
   // An ExternalName Service stands for another host, whose ports count.
-  if (target.service?.type === 'ExternalName') return { destination, host, kind: 'exists' }
+  if (targets.some(({ service }) => service?.type === 'ExternalName')) return { destination, host, kind: 'exists' }
   // There are no clusters for UDP ports: cluster.go, buildOutboundClusters.
-  const has = (number: number) =>
-    targets.some(({ ports }) => ports.some((port) => port.number === number && port.class !== 'UDP'))
+  const ports = targets.flatMap((target) => target.ports).flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
   // A sidecar looks a destination up among the Services that have the listener's port: route.go, GetDestinationCluster.
+  const implied = destination.port === undefined
   const wanted = destination.port === undefined ? listenerPorts : [destination.port]
-  const absent = wanted.find((number) => !has(number))
-  return absent === undefined
-    ? { destination, host, kind: 'exists' }
-    : { destination, host, kind: 'port', target, port: absent, implied: destination.port === undefined }
+  const absent = wanted.filter((number) => !ports.includes(number))
+  const [port] = absent
+  if (port === undefined) return { destination, host, kind: 'exists' }
+  return { destination, host, kind: 'port', ports, port, implied, reachable: absent.length < wanted.length }
 }
 
 /** Istio drops a destination of weight 0 beside others when its cluster is missing; the rest of the route works. */

@@ -7,12 +7,17 @@ import { isObjectName, type NamespacedName } from '../api/metadata.ts'
 /** What the API server answered instead of what was asked for, or that it could not be reached. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
-  /** The HTTP status; 0 where there was no answer. */
+  /** The HTTP status; 0 where there was no answer, or none of an API server. */
   readonly status: number
 
   constructor(status: number, message: string, options?: ErrorOptions) {
     super(message, options)
     this.status = status
+  }
+
+  /** Whether the same request may succeed a moment later; a token, for one, may just have been renewed. */
+  get isTransient(): boolean {
+    return this.status === 0 || this.status === 401 || this.status === 429 || this.status >= 500
   }
 }
 
@@ -52,7 +57,11 @@ export class KubernetesClient {
       throw new ApiError(0, `${request}: the API server cannot be reached`, { cause: error })
     }
     if (!response.ok) throw new ApiError(response.status, `${request}: ${response.status} ${text.slice(0, 500)}`)
-    return JSON.parse(text) as unknown
+    try {
+      return JSON.parse(text) as unknown
+    } catch (error) {
+      throw new ApiError(0, `${request}: the answer is no JSON`, { cause: error })
+    }
   }
 
   #path(kind: Kind, namespace: string, name?: string): string {

@@ -38,9 +38,9 @@ export const loadKubeConfig = (file: string | undefined): KubeConfig => {
     try {
       config.loadFromFile(file)
     } catch (error) {
-      throw new UsageError(`cannot read the kubeconfig ${file}: ${error instanceof Error ? error.message : error}`)
+      throw new UsageError(`cannot read the kubeconfig ${file}: ${(error as Error).message}`)
     }
   }
-  if (!config.getCurrentCluster()) throw new UsageError(`${file ?? 'the service account'} names no cluster to talk to`)
+  if (!config.getCurrentCluster()) throw new UsageError(`the kubeconfig ${file} names no cluster to talk to`)
   return keepDispatcher(config)
 }

@@ -67,7 +67,9 @@ const mayBeVirtualHost = [
   `(!${isLabelled('false')}`,
   `&& (!has(object.spec.type) || object.spec.type == 'ClusterIP')`,
   `&& (!has(object.spec.clusterIP) || object.spec.clusterIP != 'None')`,
-  `&& (!has(object.spec.selector) || object.spec.selector.size() == 0))`,
+  `&& (!has(object.spec.selector) || object.spec.selector.size() == 0)`,
+  `&& !(has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller))`,
+  `&& !(request.namespace == 'default' && request.name == 'kubernetes'))`,
 ].join(' ')
 
 /** CEL: a VirtualService that is on the mesh, or says so in a way that only looks so, or that has a host of the cluster. */
@@ -133,9 +135,9 @@ const mutatingHops = (): Hop[] => {
     condition: { name: 'virtual-host-without-address', expression: `${mayBeVirtualHost} && !${isExplicit}` },
     failurePolicy: 'Ignore',
   }
+  // Conditions see what the hops before them wrote: the one for Services with an address comes first, or it would be made for each
+  // address that the others write.
   return [
-    { ...address, name: 'virtual-hosts', namespaces: 'injected' },
-    { ...address, name: 'virtual-hosts-by-revision', namespaces: 'revision' },
     {
       name: 'addresses',
       namespaces: 'all',
@@ -143,6 +145,8 @@ const mutatingHops = (): Hop[] => {
       condition: { name: 'labelled-or-with-address', expression: isExplicit },
       failurePolicy: 'Ignore',
     },
+    { ...address, name: 'virtual-hosts', namespaces: 'injected' },
+    { ...address, name: 'virtual-hosts-by-revision', namespaces: 'revision' },
   ]
 }
 

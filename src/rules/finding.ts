@@ -22,6 +22,8 @@ export type Finding = {
   atMost?: 'warn'
   /** What it misses may come a moment later, with the rest of the same batch. */
   missing?: true
+  /** What it contradicts is in another object, which may change in the same batch. */
+  mismatch?: true
 }
 
 /** What a rule's check() gives; the engine adds the rule's id. */

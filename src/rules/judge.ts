@@ -4,7 +4,7 @@ import { emit } from '../istio/emission.ts'
 import type { Action, Finding } from './finding.ts'
 import { serviceRules, virtualServiceRules } from './index.ts'
 import type { Context, Rule } from './rule.ts'
-import { isSelected, virtualHostBy, virtualServiceScope } from './virtual-host.ts'
+import { isSelected, type VirtualHostBy, virtualHostBy, virtualServiceScope } from './virtual-host.ts'
 
 /** A finding and what comes of it. */
 export type Outcome = Finding & {
@@ -16,14 +16,18 @@ export type Outcome = Finding & {
 /** All that the rules have to say of an object, ordered by field. */
 export type Verdict = {
   outcomes: readonly Outcome[]
-  /** Whether the Service counts as a virtual host without its owner having said so. */
+  /** Whether it is a Service that is a virtual host, */
+  isVirtualHost: boolean
+  /** and counts as one without its owner having said so. */
   inferred: boolean
 }
 
 /** The circumstances of a request that bear on its verdict. */
 export type Circumstances = Context & {
-  /** Nothing is stored, and the rest of the same batch is not there yet. */
+  /** Nothing is stored, and what is missing may be applied first. */
   dryRun: boolean
+  /** A dry run of one who applies batches: what this object contradicts may change with it. */
+  batch: boolean
 }
 
 export const isDenied = ({ outcomes }: Verdict): boolean => outcomes.some(({ action }) => action === 'deny')
@@ -46,8 +50,12 @@ const run = <S extends Context>(rules: readonly Rule<S>[], subject: S, actionOf:
     return rule.check(subject).map((finding) => ({ finding: { ...finding, rule: rule.id }, action }))
   })
 
-/** Turns what was found into outcomes: each finding's own limit, then the dry run, then the object as it was before. */
-const settle = (found: readonly Found[], before: readonly Found[], { dryRun }: Circumstances): Outcome[] => {
+/** Turns what was found into outcomes: each finding's own limit, then the object as it was before, then the dry run. */
+const settle = (
+  found: readonly Found[],
+  before: readonly Found[],
+  { dryRun, batch, policy }: Circumstances,
+): Outcome[] => {
   const known = new Set(before.map(({ finding }) => identity(finding)))
   return found
     .flatMap(({ finding, action: configured }): Outcome[] => {
@@ -55,15 +63,18 @@ const settle = (found: readonly Found[], before: readonly Found[], { dryRun }: C
       if (action === 'off') return []
       if (action !== 'deny') return [{ ...finding, action }]
       if (known.has(identity(finding))) return [{ ...finding, action: 'warn', note: 'it was so before' }]
-      if (dryRun && finding.missing) {
-        return [{ ...finding, action: 'warn', note: 'refused unless it is applied first' }]
+      if (dryRun && finding.missing && policy.dryRun.missing === 'warn') {
+        return [{ ...finding, action: 'warn', note: 'refused unless the missing object is applied first' }]
+      }
+      if (dryRun && finding.mismatch && (batch || policy.dryRun.mismatch === 'warn')) {
+        return [{ ...finding, action: 'warn', note: 'refused unless the other object is changed as well' }]
       }
       return [{ ...finding, action }]
     })
     .sort((a, b) => collator.compare(a.field, b.field))
 }
 
-const findInService = (service: Service, circumstances: Circumstances): { found: Found[]; inferred: boolean } => {
+const findInService = (service: Service, circumstances: Circumstances): { found: Found[]; by: VirtualHostBy } => {
   const { policy, view } = circumstances
   const by = virtualHostBy(service, view, policy)
   const column = by === undefined ? 'other' : 'virtualHost'
@@ -72,18 +83,22 @@ const findInService = (service: Service, circumstances: Circumstances): { found:
   const found = run(serviceRules, { ...circumstances, service, isVirtualHost: by !== undefined }, (rule) =>
     inMesh || rule.kinds.includes('security') ? (policy.actions.get(rule.id)?.[column] ?? 'off') : 'off',
   )
-  return { found, inferred: by === 'inference' }
+  return { found, by }
 }
 
 /** Judges a Service; `before` is the object that an update replaces. */
 export const judgeService = (service: Service, before: Service | undefined, circumstances: Circumstances): Verdict => {
-  const { found, inferred } = findInService(service, circumstances)
+  const { found, by } = findInService(service, circumstances)
   const old = before === undefined ? [] : findInService(before, circumstances).found
   const outcomes = settle(found, old, circumstances)
   // A Service that is refused for what it says is given no address: that it has none is no finding of its own.
   const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing'
   const refused = outcomes.some((outcome) => outcome.action === 'deny' && !consequence(outcome))
-  return { outcomes: refused ? outcomes.filter((outcome) => !consequence(outcome)) : outcomes, inferred }
+  return {
+    outcomes: refused ? outcomes.filter((outcome) => !consequence(outcome)) : outcomes,
+    isVirtualHost: by !== undefined,
+    inferred: by === 'inference',
+  }
 }
 
 const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] => {
@@ -110,5 +125,6 @@ export const judgeVirtualService = (
     before === undefined ? [] : findInVirtualService(before, circumstances),
     circumstances,
   ),
+  isVirtualHost: false,
   inferred: false,
 })

@@ -1,12 +1,22 @@
-import { type ReservedPort, reservedPorts } from '../istio/ports.ts'
-import type { Action } from './finding.ts'
-import { rules } from './index.ts'
 import type { AddressRange } from '../api/address.ts'
+import { type ReservedPort, reservedPorts } from '../istio/ports.ts'
 import type { Pool } from '../vip/pool.ts'
 import { createPool } from '../vip/pools.ts'
+import type { Action } from './finding.ts'
+import { rules } from './index.ts'
 
 /** What is done for a rule's findings: on virtual hosts and their VirtualServices, and on all others. */
 export type RuleActions = { virtualHost: Action; other: Action }
+
+/** What is done in a dry run for what would be denied. */
+export type DryRunPolicy = {
+  /** Another object is not there; it may be applied first. */
+  missing: 'warn' | 'deny'
+  /** Another object contradicts; it may be changed as well. */
+  mismatch: 'warn' | 'deny'
+  /** Who applies batches, and dry-runs all of one before any of it exists: for these a mismatch is a warning. */
+  batchFieldManagers: ReadonlySet<string>
+}
 
 /** The configuration as the rules read it: compiled once, never changed. */
 export type Policy = {
@@ -19,6 +29,7 @@ export type Policy = {
   readonly reservedPorts: ReadonlyMap<number, ReservedPort>
   /** By rule id; every rule has an entry. */
   readonly actions: ReadonlyMap<string, RuleActions>
+  readonly dryRun: DryRunPolicy
   /** Where the rules' pages are; a finding links to `<docsURL>/<rule>`. */
   readonly docsURL: string
 }
@@ -30,6 +41,11 @@ export const defaultPolicy: Policy = Object.freeze({
   pools: [createPool('240.240.0.0/16')],
   allowedExternalIPs: [],
   reservedPorts,
+  dryRun: {
+    missing: 'warn',
+    mismatch: 'deny',
+    batchFieldManagers: new Set(['kustomize-controller', 'helm-controller', 'argocd-controller']),
+  },
   actions: new Map(rules.map(({ id, defaults }) => [id, defaults])),
   docsURL: 'https://meshvip.dev/rules',
 } satisfies Policy)

@@ -1,9 +1,9 @@
 import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import type { Policy } from './policy.ts'
 import type { Emission } from '../istio/emission.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Action, RuleFinding } from './finding.ts'
+import type { Policy } from './policy.ts'
 
 /**
  * broken: Istio cannot deliver what the object asks for. convention: it would work, the runbook forbids it. security: it takes

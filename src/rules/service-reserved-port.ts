@@ -1,4 +1,13 @@
+import type { ReservedPort } from '../istio/ports.ts'
+import { type PortClass, portClass } from '../istio/protocol.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
+
+const explain = ({ by, skipsHttp }: ReservedPort, portClass: PortClass): string => {
+  if (by === 'istiod') return 'it clashes wherever istiod runs'
+  return skipsHttp && portClass === 'HTTP'
+    ? 'Istio leaves out the listener of such an HTTP port, and callers cannot connect'
+    : 'every pod of the mesh listens there itself, and what callers reach depends on mode and release'
+}
 
 export const serviceReservedPort: Rule<ServiceSubject> = {
   id: 'service-reserved-port',
@@ -10,18 +19,16 @@ export const serviceReservedPort: Rule<ServiceSubject> = {
     'and 15090 out without a word, so the Service cannot be reached at all; on the others the outcome depends on the mode of ' +
     'interception and on the release. The ports of istiod are a warning: they clash only where it runs.',
   check: ({ service, policy }) =>
-    service.ports.flatMap(({ port }, index) => {
+    service.ports.flatMap((servicePort, index) => {
+      const { port } = servicePort
       const reserved = policy.reservedPorts.get(port)
       if (reserved === undefined) return []
       return [
         {
           field: `spec.ports[${index}].port`,
           about: String(port),
-          problem: `port ${port} is taken by ${reserved.use}`,
-          reason:
-            reserved.by === 'sidecar'
-              ? 'Istio makes no listener of its own there, and callers cannot connect'
-              : 'it clashes wherever istiod runs',
+          problem: `port ${port} is used by ${reserved.use}`,
+          reason: explain(reserved, portClass(servicePort)),
           fix: 'use another port, such as 8080, here, in match.port and in the callers',
           ...(reserved.by === 'istiod' ? { atMost: 'warn' as const } : {}),
         },

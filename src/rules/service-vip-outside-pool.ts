@@ -1,6 +1,15 @@
-import { rangeContains } from '../api/address.ts'
+import { parseIPv4, rangeContains } from '../api/address.ts'
+import type { Pool } from '../vip/pool.ts'
 import { inPool } from '../vip/pools.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
+
+const outside = (address: string, pools: readonly Pool[]): string => {
+  const number = parseIPv4(address)
+  const around = pools.find(({ network, span }) => number === network || number === network + span - 1)
+  return around === undefined
+    ? `${address} is in no pool (${pools.map(({ cidr }) => cidr).join(', ')}) and not on the allow-list`
+    : `${address} is the ${number === around.network ? 'network' : 'broadcast'} address of ${around.cidr}, which nobody is given`
+}
 
 export const serviceVipOutsidePool: Rule<ServiceSubject> = {
   id: 'service-vip-outside-pool',
@@ -20,7 +29,7 @@ export const serviceVipOutsidePool: Rule<ServiceSubject> = {
             {
               field: `spec.externalIPs[${index}]`,
               about: address,
-              problem: `${address} is in no pool (${policy.pools.map(({ cidr }) => cidr).join(', ')}) and not on the allow-list`,
+              problem: outside(address, policy.pools),
               reason: "an external IP takes that address's traffic, whoever's it is (CVE-2020-8554)",
               fix: isVirtualHost
                 ? 'leave externalIPs out: a free address is written in'

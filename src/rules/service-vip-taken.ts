@@ -1,32 +1,77 @@
-import { sameName } from '../api/metadata.ts'
+import { formatName } from '../api/metadata.ts'
+import type { ClusterView, Holder } from '../view/view.ts'
+import { otherHolder } from '../vip/holders.ts'
 import { inPool } from '../vip/pools.ts'
+import type { RuleFinding } from './finding.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
+
+const leaveOut = 'leave externalIPs out: a free address is written in'
+
+/** A claim outlives its Service until it is collected; then nobody finds that Service who looks for it. */
+const isOrphaned = ({ kind, service }: Holder, view: ClusterView): boolean =>
+  kind === 'IPAddress' && service !== undefined && view.service(service) === undefined
+
+const checkAddress = (
+  address: string,
+  field: string,
+  isFirst: boolean,
+  { service, policy, view, claimed }: ServiceSubject,
+): RuleFinding[] => {
+  const other = otherHolder(address, service, policy.pools, view)
+  const common = { field, about: address }
+  if (other !== undefined) {
+    const orphaned = isOrphaned(other, view)
+    return [
+      {
+        ...common,
+        problem: orphaned
+          ? `${address} is still claimed for ${other.text}, which is not there`
+          : `${address} belongs to ${other.text}`,
+        mismatch: true,
+        reason: "two names with one address get each other's traffic and telemetry",
+        fix: orphaned
+          ? `${leaveOut}; or have the owners of the cluster free it (kubectl delete ipaddress ${address})`
+          : leaveOut,
+      },
+    ]
+  }
+  if (!isFirst) {
+    return [
+      {
+        ...common,
+        problem: `${address} is another address of the pool beside the first`,
+        reason: 'a Service has one, and what it takes beyond that others cannot have',
+        fix: 'leave it out',
+      },
+    ]
+  }
+  if (!claimed || view.claim(address) !== undefined) return []
+  return [
+    {
+      ...common,
+      problem: `${address} is not claimed for ${formatName(service)}`,
+      reason: 'the mutating webhook was not reached, and another Service may be given the same address meanwhile',
+      fix: 'apply it again',
+    },
+  ]
+}
 
 export const serviceVipTaken: Rule<ServiceSubject> = {
   id: 'service-vip-taken',
   kinds: ['security'],
   defaults: { virtualHost: 'deny', other: 'deny' },
   finds:
-    'Another Service, or a ServiceEntry, in any namespace holds an address of the pool that this Service asks for.',
+    'An address of the pool belongs to another Service or a ServiceEntry in any namespace, or is not this Service’s to take.',
   why:
     'Two names with one address: telemetry counts the traffic of one as that of the other, and traffic outside the mesh reaches ' +
     'whichever came first. An address is held by a claim (an IPAddress object), by the `externalIPs` or the load balancer of a ' +
-    'Service, or by the `addresses` of a ServiceEntry, to which Istio gives addresses of 240.240.0.0/16 by itself.',
-  check: ({ service, policy, view }) =>
-    service.externalIPs.flatMap((address, index) => {
-      if (!inPool(policy.pools, address)) return []
-      const other = view
-        .holders(address)
-        .find((holder) => holder.service === undefined || !sameName(holder.service, service))
-      if (other === undefined) return []
-      return [
-        {
-          field: `spec.externalIPs[${index}]`,
-          about: address,
-          problem: `${address} belongs to ${other.text}`,
-          reason: "two names with one address get each other's traffic and telemetry",
-          fix: 'leave externalIPs out: a free address is written in',
-        },
-      ]
-    }),
+    'Service, or by the `addresses` of a ServiceEntry, to which Istio gives addresses of 240.240.0.0/16 by itself. Whoever has an ' +
+    'address of the pool has a claim on it, which the mutating webhook makes, and one address is all that a Service can have.',
+  check: (subject) => {
+    const { service, policy } = subject
+    const own = service.externalIPs.flatMap((address, index) =>
+      inPool(policy.pools, address) ? [{ address, field: `spec.externalIPs[${index}]` }] : [],
+    )
+    return own.flatMap(({ address, field }, index) => checkAddress(address, field, index === 0, subject))
+  },
 }

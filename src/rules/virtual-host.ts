@@ -1,10 +1,10 @@
 import { isHeadless, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import type { Policy } from './policy.ts'
 import type { Emission } from '../istio/emission.ts'
 import { parseServiceHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
 import { isInjected } from '../istio/injection.ts'
 import type { ClusterView } from '../view/view.ts'
+import type { Policy } from './policy.ts'
 
 /** Namespaces that are never the mesh's users', whatever their labels say. */
 export const systemNamespaces: readonly string[] = ['kube-system', 'istio-system']
@@ -21,7 +21,7 @@ export type VirtualHostBy = 'label' | 'inference' | undefined
 
 /**
  * Whether a Service is a virtual host: by label, or because nothing could ever stand behind its address but routes. Asks for the
- * namespace and the EndpointSlices only where everything else fits.
+ * namespace and the endpoints only where everything else fits.
  */
 export const virtualHostBy = (
   service: Service,
@@ -38,7 +38,11 @@ export const virtualHostBy = (
     !service.hasController &&
     !(service.namespace === 'default' && service.name === 'kubernetes')
   if (!candidate || !isSelected(service.namespace, view)) return undefined
-  return view.endpointSlices(service).some(({ madeByHand }) => madeByHand) ? undefined : 'inference'
+  // Slices are mirrored from Endpoints only once the Service is there.
+  const slices = view.endpointSlices(service)
+  const endpoints = view.endpoints(service)
+  const hasEndpoints = slices.some(({ madeByHand }) => madeByHand) || endpoints?.madeByHand === true
+  return hasEndpoints ? undefined : 'inference'
 }
 
 /** Whose business a VirtualService is: a virtual host's, another Service's on the mesh, or none of ours. */

@@ -1,5 +1,6 @@
 import { serviceHost } from '../istio/hosts.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { unreachable } from './unreachable.ts'
 
 export const virtualServiceDestinationForm: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-destination-form',
@@ -19,7 +20,7 @@ export const virtualServiceDestinationForm: Rule<VirtualServiceSubject> = {
               field: `${destination.destination.field}.host`,
               about: destination.destination.host,
               problem: `destination "${destination.destination.host}" names no Service to Istio`,
-              reason: 'it is read literally, that cluster does not exist, and callers get 503',
+              reason: `it is read literally: ${unreachable(destination.destination)}`,
               fix: `write ${serviceHost(destination.means, policy.clusterDomain)}`,
             },
           ],

@@ -1,4 +1,5 @@
 import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { unreachable } from './unreachable.ts'
 
 export const virtualServiceDestinationPort: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-destination-port',
@@ -8,29 +9,34 @@ export const virtualServiceDestinationPort: Rule<VirtualServiceSubject> = {
   why:
     'A destination names the cluster of one port. Where the Service does not have it the cluster does not exist, and callers get ' +
     '503. In an HTTP route a sidecar does not take the only port of a Service, as the API’s text says, but the one on which it ' +
-    'listens: with the virtual host on 3111 and the destination on 3100 the port has to be written.',
+    'listens: with the virtual host on 3111 and the destination on 3100 the port has to be written. ' +
+    'Where some of the ports being listened on are on it, it is a warning: callers may use those.',
   check: ({ emission }) =>
     emission.destinations.flatMap((destination) => {
       if (destination.kind !== 'port') return []
+      const { ports, port, implied, reachable } = destination
       const { field, host } = destination.destination
-      const ports = destination.target.ports.map(({ number }) => number)
       const has = ports.length === 0 ? 'it has none' : `it has ${ports.join(', ')}`
-      const port = destination.port
+      const about = `${destination.host}:${port}`
       return [
-        destination.implied
+        implied
           ? {
               field: `${field}.port`,
-              about: `${destination.host}:${port}`,
-              problem: `the port is left out, and "${host}" has no port ${port}, on which the route is listened for`,
-              reason: "a sidecar takes the listener's port, that cluster does not exist, and callers get 503",
+              about,
+              mismatch: true as const,
+              problem: `no port is given, so a sidecar takes the port it listens on, ${port}, which "${host}" does not have`,
+              reason: unreachable(destination.destination),
               fix: `add port.number: ${ports[0] ?? '<port>'} (${has})`,
+              // What callers use may be another of the ports.
+              ...(reachable ? { atMost: 'warn' as const } : {}),
             }
           : {
               field: `${field}.port.number`,
-              about: `${destination.host}:${port}`,
+              about,
+              mismatch: true as const,
               problem: `"${host}" has no port ${port}`,
-              reason: 'the route leads to a cluster that does not exist, and callers get 503',
-              fix: `write a port of that Service (${has}), or add port ${port} to it`,
+              reason: unreachable(destination.destination),
+              fix: `write a port that it has (${has}), or add port ${port} to it`,
             },
       ]
     }),

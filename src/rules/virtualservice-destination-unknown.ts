@@ -1,6 +1,7 @@
 import { formatName } from '../api/metadata.ts'
 import { parseServiceHost } from '../istio/hosts.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { unreachable } from './unreachable.ts'
 
 export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-destination-unknown',
@@ -23,7 +24,7 @@ export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
             service === undefined
               ? `no Service and no ServiceEntry has the host "${host}"`
               : `there is no Service ${formatName(service)}`,
-          reason: 'the route leads to a cluster that does not exist, and callers get 503',
+          reason: unreachable(destination.destination),
           fix: `create the ${service === undefined ? 'ServiceEntry' : 'Service'} first, or correct the name`,
           missing: true as const,
         },

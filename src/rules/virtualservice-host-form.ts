@@ -11,11 +11,14 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
   why:
     'Istio expands a host without any dot by the namespace of the VirtualService, and takes every other one literally. No Service ' +
     'has the literal name `svc.ns`, so nothing is emitted for it and callers get 503. It is only a warning where another host of ' +
-    'the list serves the same Service, or where that Service has port 80, on which sidecars are given such hosts too.',
+    'the list serves the same Service, where that Service has port 80, on which sidecars are given such hosts too, where other ' +
+    'gateways are listed, which may serve it, or where `svc.ns` is no Service at all and may be a host of the Internet.',
   check: ({ emission, view, policy }) =>
     emission.hosts.flatMap((host) => {
       if (host.kind !== 'form') return []
       const { means } = host
+      // A gateway takes every host literally, and may serve it.
+      const elsewhere = emission.otherGateways.length > 0
       if (means === undefined) {
         return [
           {
@@ -24,6 +27,7 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
             problem: `host "${host.host}" is an IP address`,
             reason: 'sidecars are given no route for it',
             fix: `write the full name of a Service, <service>.<namespace>.svc.${policy.clusterDomain}`,
+            ...(elsewhere ? { atMost: 'warn' as const } : {}),
           },
         ]
       }
@@ -32,7 +36,10 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
           other.kind === 'resolved' &&
           other.targets.some(({ service }) => service !== undefined && sameName(service, means)),
       )
-      const onPort80 = view.service(means)?.ports.some(({ port }) => port === 80) ?? false
+      const service = view.service(means)
+      const onPort80 = service?.ports.some(({ port }) => port === 80) ?? false
+      // A name of two labels may as well be a host of the Internet, whose domain has the name of a namespace.
+      const isGuess = service === undefined && host.host.split('.').length === 2
       return [
         {
           field: host.field,
@@ -42,7 +49,7 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
             ? 'it is read literally and does nothing; another host of the list serves the Service'
             : 'it is read literally, nothing is emitted for it, and callers get 503',
           fix: served ? 'leave it out' : `write ${serviceHost(means, policy.clusterDomain)}`,
-          ...(served || onPort80 ? { atMost: 'warn' as const } : {}),
+          ...(served || onPort80 || isGuess || elsewhere ? { atMost: 'warn' as const } : {}),
         },
       ]
     }),

@@ -25,9 +25,10 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
         {
           field: `${match.field}.port`,
           about: String(match.port),
+          mismatch: true as const,
           problem: `no host has port ${match.port}`,
           reason: 'no sidecar is given this match, and its requests are not routed',
-          fix: `write a port of the hosts (${ports.join(', ')}), or leave it out to match them all`,
+          fix: `write a port of the hosts (${ports.join(', ') || 'they have none'}), or leave it out to match them all`,
         },
       ]
     })

@@ -18,7 +18,7 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
       return [
         {
           field: 'spec.gateways',
-          about: 'mesh',
+          about: 'absent',
           problem: 'gateways does not say mesh',
           reason: 'absent it means the mesh, but whoever adds a gateway later takes the mesh away unawares',
           fix: 'write gateways: [mesh]',
@@ -27,18 +27,20 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
     }
     if (!emission.onMesh) {
       const misspelt = gateways.findIndex(isMisspelt)
+      // Another VirtualService of the same batch may serve the name on the mesh.
+      const common = { about: [...gateways].sort().join(), missing: true as const }
       return [
         misspelt === -1
           ? {
+              ...common,
               field: 'spec.gateways',
-              about: 'mesh',
               problem: `gateways lists ${gateways.join(', ')} but not mesh`,
               reason: 'sidecars ignore this VirtualService, and callers in the mesh get 503',
               fix: 'add mesh to gateways',
             }
           : {
+              ...common,
               field: `spec.gateways[${misspelt}]`,
-              about: 'mesh',
               problem: `"${gateways[misspelt]}" names a Gateway object, not the mesh`,
               reason: 'sidecars ignore this VirtualService, and callers in the mesh get 503',
               fix: 'write it as mesh, in lower case and without a namespace',
@@ -51,7 +53,7 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
     return [
       {
         field: `${first.match.field}.gateways`,
-        about: 'mesh',
+        about: 'matches',
         problem: 'no route is left for the mesh: the gateways of every match leave it out',
         reason: 'sidecars are given no route, and callers in the mesh get 503',
         fix: 'add mesh to the gateways of the matches that are for the mesh, or leave them out there',

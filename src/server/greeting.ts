@@ -15,8 +15,11 @@ const review = (name: string, port: object): string =>
     },
   })
 
+/** Who listens on all addresses is reached at the loopback one, which the certificate names. */
+const reachable = (url: string): string => url.replace(/\/\/(0\.0\.0\.0|\[::\]):/, '//127.0.0.1:')
+
 const command = ({ url, ca }: Serving, path: string, body: string, show: string): string =>
-  `curl -sS --cacert ${ca?.file ?? 'CA.crt'} ${url}${path} -d '${body}' | node -pe '${show}'`
+  `curl -sS --cacert ${ca?.file ?? 'CA.crt'} ${reachable(url)}${path} -d '${body}' | node -pe '${show}'`
 
 /** What a newcomer reads when the webhook stands: where it is, and two commands to paste. */
 export const standaloneGreeting = (serving: Serving): string => {

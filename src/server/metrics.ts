@@ -16,7 +16,7 @@ export const createMetrics = (): Metrics => {
     registry,
     reviews: new Counter({
       name: 'meshvip_reviews_total',
-      help: 'Admission reviews answered, by webhook, operation, verdict and dry run.',
+      help: 'Admission reviews, by webhook, operation, verdict (allowed, denied, unavailable: the API server is asked to come again, failed, unreadable) and dry run.',
       labelNames: ['webhook', 'operation', 'verdict', 'dry_run'],
       registers: [registry],
     }),
@@ -41,7 +41,7 @@ export const createMetrics = (): Metrics => {
     }),
   }
   for (const webhook of ['mutate', 'validate']) {
-    for (const verdict of ['allowed', 'denied', 'unavailable']) {
+    for (const verdict of ['allowed', 'denied', 'unavailable', 'failed']) {
       for (const operation of ['CREATE', 'UPDATE']) {
         metrics.reviews.inc({ webhook, operation, verdict, dry_run: 'false' }, 0)
       }

@@ -7,9 +7,9 @@ import { pino } from 'pino'
 import { type Backend, liveBackend, memoryBackend } from '../admission/backend.ts'
 import { makeServingCertificate } from '../certificates/self-made.ts'
 import { loadPolicy } from '../config/load.ts'
-import { defaultPolicy, type Policy } from '../rules/policy.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubeConfig } from '../kubernetes/config.ts'
+import { defaultPolicy, type Policy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
@@ -38,7 +38,7 @@ export type Serving = {
   url: string
   /** Set where metricsListen was. */
   metricsURL: string | undefined
-  /** The file and the text of the CA that signed our own certificate; undefined where we were given one. */
+  /** The CA that signed our own certificate, and where it was written; undefined where we were given one. */
   ca: { file: string; pem: string } | undefined
   /** Answers what is under way, then stops listening. */
   close(): Promise<void>
@@ -126,9 +126,16 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     }
     let ca: Serving['ca']
     if (made !== undefined) {
-      folder = await mkdtemp(join(tmpdir(), 'meshvip-'))
-      ca = { file: join(folder, 'ca.crt'), pem: made.ca }
-      await writeFile(ca.file, made.ca)
+      try {
+        folder = await mkdtemp(join(tmpdir(), 'meshvip-'))
+        ca = { file: join(folder, 'ca.crt'), pem: made.ca }
+        await writeFile(ca.file, made.ca)
+      } catch (error) {
+        throw new UsageError(
+          `cannot write our CA to ${tmpdir()}: ${(error as Error).message}; set TMPDIR, or give --tls-cert and --tls-key`,
+          { cause: error },
+        )
+      }
     }
     ready = true
     return { url: `https://${formatHostPort(address)}`, metricsURL, ca, close }

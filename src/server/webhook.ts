@@ -3,9 +3,10 @@ import type { Logger } from 'pino'
 import type { Backend } from '../admission/backend.ts'
 import { mutate } from '../admission/mutate.ts'
 import { type AdmissionRequest, type Answer, deny, formatReview, parseReview } from '../admission/review.ts'
+import { nameOf } from '../admission/subject.ts'
 import { validate } from '../admission/validate.ts'
-import type { Policy } from '../rules/policy.ts'
 import { ApiError } from '../kubernetes/client.ts'
+import type { Policy } from '../rules/policy.ts'
 import type { Metrics } from './metrics.ts'
 
 /**
@@ -40,13 +41,46 @@ export const reviewDeadline = (timeout: unknown): number => {
 }
 
 /** Our own trouble is no verdict: with Retry-After the API server sends the same request again (client-go rest/with_retry.go). */
-const comeAgain = (reply: FastifyReply, message: string): FastifyReply =>
+const comeAgain = (reply: FastifyReply, why: string): FastifyReply =>
   reply
     .code(503)
     .header('retry-after', '1')
-    .send({ message: `meshvip cannot answer now: ${message}` })
+    .send({ message: `meshvip cannot answer now: ${why}` })
 
-const objectName = ({ namespace, name }: AdmissionRequest): string => `${namespace ?? ''}/${name ?? ''}`
+/** Asking again would not help: the failure policy of the webhook decides what becomes of the request. */
+const giveUp = (reply: FastifyReply, why: string): FastifyReply =>
+  reply.code(500).send({ message: `meshvip cannot answer: ${why}` })
+
+/** What became of a review, beside `allowed` and `denied`: no answer for now, no answer at all. */
+type Verdict = 'allowed' | 'denied' | 'unavailable' | 'failed'
+
+type Webhook = keyof typeof webhooks
+
+/** Writes down what became of a review: a log line, which never holds the object, and the metrics. */
+const recorder =
+  ({ logger, metrics }: Pick<WebhookOptions, 'logger' | 'metrics'>, webhook: Webhook, review: AdmissionRequest) =>
+  (verdict: Verdict, milliseconds: number, answer: Answer | undefined, error?: unknown): void => {
+    const dryRun = review.dryRun ?? false
+    const outcomes = answer?.outcomes ?? []
+    metrics.seconds.observe({ webhook }, milliseconds / 1000)
+    metrics.reviews.inc({ webhook, operation: review.operation, verdict, dry_run: String(dryRun) })
+    for (const { rule, action } of outcomes) metrics.findings.inc({ rule, action })
+    const line = {
+      webhook,
+      uid: review.uid,
+      kind: review.kind.kind,
+      object: nameOf(review),
+      operation: review.operation,
+      dryRun,
+      user: review.userInfo?.username,
+      verdict,
+      rules: [...new Set(outcomes.map(({ rule, action }) => `${rule}:${action}`))],
+      address: answer?.auditAnnotations.address,
+      milliseconds: Math.round(milliseconds * 10) / 10,
+    }
+    if (error === undefined) logger.info(line, 'review')
+    else logger.error({ ...line, err: error }, 'review')
+  }
 
 /** The HTTPS server that the API server calls: POST /mutate and POST /validate. Not listening yet. */
 export const createWebhookServer = (options: WebhookOptions): FastifyInstance => {
@@ -58,66 +92,53 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
     // Longer than the 90 s that the API server keeps an idle connection, or it would now and then write into one just closed.
     keepAliveTimeout: 120_000,
     requestTimeout: 30_000,
+    // Our own 503 has the Retry-After that fastify's lacks.
+    return503OnClosing: false,
   })
 
-  // Whatever its content type, a body is a review or is answered as none: an HTTP error would be a way around us.
+  // Whatever its content type says, a body is a review or is answered as none: an HTTP error would be a way around us.
+  app.addHook('onRequest', async (request, reply) => {
+    request.headers['content-type'] = 'application/json'
+    // Who is told so asks another replica next.
+    if (!isReady()) reply.header('connection', 'close')
+  })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
 
-  const answer = async (name: keyof typeof webhooks, request: FastifyRequest, reply: FastifyReply) => {
+  const answerReview = async (webhook: Webhook, review: AdmissionRequest, timeout: unknown, reply: FastifyReply) => {
+    const record = recorder(options, webhook, review)
+    const started = performance.now()
+    const signal = AbortSignal.timeout(reviewDeadline(timeout))
+    try {
+      if (!isReady()) {
+        record('unavailable', performance.now() - started, undefined)
+        return comeAgain(reply, 'it is starting or stopping')
+      }
+      const answer = await webhooks[webhook](review, backend, { policy: policy(), signal })
+      record(answer.allowed ? 'allowed' : 'denied', performance.now() - started, answer)
+      return reply.send(formatReview(review.uid, answer))
+    } catch (error) {
+      const milliseconds = performance.now() - started
+      const inVain = !signal.aborted && !(error instanceof ApiError && error.isTransient)
+      record(inVain ? 'failed' : 'unavailable', milliseconds, undefined, error)
+      if (signal.aborted) return comeAgain(reply, 'the cluster did not answer in time')
+      if (!inVain) return comeAgain(reply, 'the cluster cannot be read')
+      return error instanceof ApiError
+        ? giveUp(reply, `the cluster refuses to be read: ${error.message}`)
+        : giveUp(reply, `a defect; its log has the reason under the uid ${review.uid}`)
+    }
+  }
+
+  const answer = async (webhook: Webhook, request: FastifyRequest, reply: FastifyReply) => {
     const parsed = parseReview(typeof request.body === 'string' ? request.body : '')
     if ('problem' in parsed) {
-      logger.warn({ webhook: name, uid: parsed.uid, problem: parsed.problem }, 'no review')
+      metrics.reviews.inc({ webhook, operation: 'none', verdict: 'unreadable', dry_run: 'false' })
+      logger.warn({ webhook, uid: parsed.uid, problem: parsed.problem }, 'no review')
       return reply.send(formatReview(parsed.uid, deny(`meshvip cannot read this request: ${parsed.problem}`)))
-    }
-    const review = parsed.request
-    const started = performance.now()
-    const signal = AbortSignal.timeout(reviewDeadline((request.query as Record<string, unknown>).timeout))
-    const record = (verdict: string, given: Partial<Answer>, error?: unknown) => {
-      const milliseconds = performance.now() - started
-      metrics.seconds.observe({ webhook: name }, milliseconds / 1000)
-      metrics.reviews.inc({
-        webhook: name,
-        operation: review.operation,
-        verdict,
-        dry_run: String(review.dryRun ?? false),
-      })
-      const line = {
-        webhook: name,
-        uid: review.uid,
-        kind: review.kind.kind,
-        object: objectName(review),
-        operation: review.operation,
-        dryRun: review.dryRun ?? false,
-        user: review.userInfo?.username,
-        verdict,
-        rules: [...new Set(given.outcomes?.map(({ rule, action }) => `${rule}:${action}`))],
-        ...(given.auditAnnotations?.address === undefined ? {} : { address: given.auditAnnotations.address }),
-        milliseconds: Math.round(milliseconds * 10) / 10,
-      }
-      if (error === undefined) logger.info(line, 'review')
-      else logger.error({ ...line, err: error }, 'review')
     }
     metrics.inFlight.inc()
     try {
-      if (!isReady()) {
-        record('unavailable', {})
-        return comeAgain(reply, 'it is starting or stopping')
-      }
-      const given = await webhooks[name](review, backend, { policy: policy(), signal })
-      if (name === 'validate') {
-        for (const { rule, action } of given.outcomes) metrics.findings.inc({ rule, action })
-      }
-      record(given.allowed ? 'allowed' : 'denied', given)
-      return reply.send(formatReview(review.uid, given))
-    } catch (error) {
-      record('unavailable', {}, error)
-      if (signal.aborted) return comeAgain(reply, 'the cluster did not answer in time')
-      if (error instanceof ApiError) return comeAgain(reply, 'the cluster cannot be read')
-      // A defect of ours. The failure policy of the webhook decides what becomes of the request; asking again would not help.
-      return reply
-        .code(500)
-        .send({ message: `meshvip failed on this request; its log has the reason under the uid ${review.uid}` })
+      return await answerReview(webhook, parsed.request, (request.query as { timeout?: unknown }).timeout, reply)
     } finally {
       metrics.inFlight.dec()
     }
@@ -126,10 +147,13 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
   app.post('/mutate', (request, reply) => answer('mutate', request, reply))
   app.post('/validate', (request, reply) => answer('validate', request, reply))
 
-  // What fails before a handler has the body, such as a body over the limit.
-  app.setErrorHandler((error: Error, request, reply) => {
-    logger.warn({ err: error, url: request.url }, 'unreadable request')
-    return reply.code(200).send(formatReview('', deny(`meshvip cannot read this request: ${error.message}`)))
+  app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
+    // What the sender did wrong before a handler has the body, such as one over the limit. The rest is a defect of ours.
+    const unreadable = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
+    logger[unreadable ? 'warn' : 'error']({ err: error, url: request.url }, 'no review')
+    return unreadable
+      ? reply.code(200).send(formatReview('', deny(`meshvip cannot read this request: ${error.message}`)))
+      : giveUp(reply, 'a defect; its log has the reason')
   })
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({

@@ -1,4 +1,6 @@
+import { type AddressRange, rangeContains } from '../api/address.ts'
 import type { EndpointSlice } from '../api/endpoint-slice.ts'
+import type { Endpoints } from '../api/endpoints.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { KnownObject } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
@@ -7,7 +9,6 @@ import type { Service } from '../api/service.ts'
 import type { ServiceEntry } from '../api/service-entry.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isWildcard, matchesHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
-import { cidrCovers } from '../api/address.ts'
 import { IndexedObjects } from './indexed-objects.ts'
 import type { ClusterView, Holder } from './view.ts'
 
@@ -19,6 +20,13 @@ const serviceHolder = (service: NamespacedName): Holder => ({
 
 const claimHolder = ({ service, parent }: IPAddress): Holder => ({ kind: 'IPAddress', service, text: parent })
 
+const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({
+  kind: 'ServiceEntry',
+  service: undefined,
+  text: `ServiceEntry ${formatName(entry)}`,
+  ...(range === undefined ? {} : { range }),
+})
+
 /** Objects in memory, with an index for each question that rules ask. */
 export class ObjectStore implements ClusterView {
   readonly unlistedNamespacesSelected: boolean
@@ -29,10 +37,13 @@ export class ObjectStore implements ClusterView {
     ...externalIPs,
     ...loadBalancerIPs,
   ])
+  readonly #endpoints = new IndexedObjects<Endpoints>(() => [])
   readonly #endpointSlices = new IndexedObjects<EndpointSlice>(({ namespace, service }) => [`${namespace}/${service}`])
   readonly #virtualServices: IndexedObjects<VirtualService>
   readonly #entriesByHost = new IndexedObjects<ServiceEntry>(({ hosts }) => hosts)
   readonly #entriesByAddress = new IndexedObjects<ServiceEntry>(({ addresses }) => addresses)
+  /** Few entries have any, so that these are looked through one by one. */
+  readonly #entriesWithRanges = new IndexedObjects<ServiceEntry>(() => [])
 
   constructor(options: { clusterDomain: string; unlistedNamespacesSelected: boolean }) {
     this.#clusterDomain = options.clusterDomain
@@ -53,6 +64,9 @@ export class ObjectStore implements ClusterView {
       case 'Service':
         this.#services.put(object)
         break
+      case 'Endpoints':
+        this.#endpoints.put(object)
+        break
       case 'EndpointSlice':
         this.#endpointSlices.put(object)
         break
@@ -62,12 +76,16 @@ export class ObjectStore implements ClusterView {
       case 'ServiceEntry':
         this.#entriesByHost.put(object)
         this.#entriesByAddress.put(object)
+        if (object.ranges.length > 0) this.#entriesWithRanges.put(object)
+        else this.#entriesWithRanges.delete(object)
         break
     }
   }
 
+  /** Takes a Service away, and the claims that are for it. */
   deleteService(name: NamespacedName): void {
     this.#services.delete(name)
+    for (const address of this.claimsOf(name)) this.#claims.delete(address)
   }
 
   deleteVirtualService(name: NamespacedName): void {
@@ -94,7 +112,14 @@ export class ObjectStore implements ClusterView {
   }
 
   virtualServices(host: string): readonly VirtualService[] {
-    return this.#virtualServices.under(host)
+    // A wildcard over the host ends with one of its suffixes: *.b.c over a.b.c.
+    const labels = host.split('.')
+    const wildcards = labels.map((_, index) => ['*', ...labels.slice(index + 1)].join('.'))
+    return [...new Set([host, ...wildcards].flatMap((listed) => this.#virtualServices.under(listed)))]
+  }
+
+  endpoints(service: NamespacedName): Endpoints | undefined {
+    return this.#endpoints.get(service)
   }
 
   endpointSlices(service: NamespacedName): readonly EndpointSlice[] {
@@ -115,17 +140,12 @@ export class ObjectStore implements ClusterView {
 
   holders(address: string): readonly Holder[] {
     const claim = this.claim(address)
-    const entries = new Set([
-      ...this.#entriesByAddress.under(address),
-      ...[...this.#entriesByAddress.all()].filter(({ addresses }) =>
-        addresses.some((range) => cidrCovers(range, address)),
-      ),
-    ])
     return [
       ...(claim === undefined ? [] : [claim]),
       ...this.#services.under(address).map(serviceHolder),
-      ...[...entries].map(
-        (entry): Holder => ({ kind: 'ServiceEntry', service: undefined, text: `ServiceEntry ${formatName(entry)}` }),
+      ...this.#entriesByAddress.under(address).map((entry) => entryHolder(entry)),
+      ...[...this.#entriesWithRanges.all()].flatMap((entry) =>
+        entry.ranges.filter((range) => rangeContains(range, address)).map((range) => entryHolder(entry, range)),
       ),
     ]
   }

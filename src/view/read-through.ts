@@ -1,13 +1,19 @@
 import { MalformedObject } from '../api/fields.ts'
 import { managedBy, managedByLabel } from '../api/ip-address.ts'
 import { type Kind, type KnownObject, kinds } from '../api/kinds.ts'
-import { formatName, isObjectName, type NamespacedName } from '../api/metadata.ts'
+import { formatName, isLabelName, isObjectName, type NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ObjectStore } from './object-store.ts'
 import type { Cluster, ClusterView } from './view.ts'
 
+/** Above so many objects of a kind in one round, reading all of the kind is less for the API server. */
+const maxObjects = 20
+
 /** One round reads all that was asked; what is asked because of an answer takes another. No rule nests this deep. */
 const maxRounds = 10
+
+/** Something to be read: one object, or `all` that a selection takes in. */
+type Want = { kind: Kind; all: boolean; read: () => Promise<void> }
 
 /**
  * A view of what has been read so far. What has not is answered as if it did not exist, and noted: whoever asks reads the notes,
@@ -19,7 +25,7 @@ class ReadThroughView implements ClusterView {
   readonly #client: KubernetesClient
   readonly #signal: AbortSignal
   readonly #read = new Set<string>()
-  readonly #wanted = new Map<string, () => Promise<void>>()
+  readonly #wanted = new Map<string, Want>()
 
   constructor(client: KubernetesClient, clusterDomain: string, signal: AbortSignal) {
     this.#client = client
@@ -29,15 +35,26 @@ class ReadThroughView implements ClusterView {
 
   /** Reads what was wanted; false where nothing was, and the last answer stands. */
   async readWanted(): Promise<boolean> {
+    this.#listWhereMany()
     const wanted = [...this.#wanted]
     this.#wanted.clear()
-    await Promise.all(wanted.map(([, read]) => read()))
+    await Promise.all(wanted.map(([, { read }]) => read()))
     for (const [question] of wanted) this.#read.add(question)
     return wanted.length > 0
   }
 
-  #want(question: string, read: () => Promise<void>): void {
-    if (!this.#read.has(question)) this.#wanted.set(question, read)
+  #listWhereMany(): void {
+    const single = [...this.#wanted].filter(([, { all }]) => !all)
+    for (const kind of new Set(single.map(([, want]) => want.kind))) {
+      const ofKind = single.filter(([, want]) => want.kind === kind)
+      if (ofKind.length <= maxObjects) continue
+      for (const [question] of ofKind) this.#wanted.delete(question)
+      this.#wantAll(kind)
+    }
+  }
+
+  #want(question: string, want: Want): void {
+    if (!this.#read.has(question)) this.#wanted.set(question, want)
   }
 
   #put(kind: Kind, raw: unknown): void {
@@ -51,17 +68,19 @@ class ReadThroughView implements ClusterView {
 
   #wantObject(kind: Kind, name: NamespacedName): void {
     if (!isObjectName(name.name) || this.#read.has(kinds[kind].resource)) return
-    this.#want(`${kinds[kind].resource} ${formatName(name)}`, async () => {
+    const read = async () => {
       const object = await this.#client.get(kind, name, this.#signal)
       if (object !== undefined) this.#put(kind, object)
-    })
+    }
+    this.#want(`${kinds[kind].resource} ${formatName(name)}`, { kind, all: false, read })
   }
 
   #wantAll(kind: Kind, selection: { namespace?: string; labels?: string } = {}): void {
     const suffix = selection.namespace === undefined ? '' : ` ${selection.namespace} ${selection.labels}`
-    this.#want(`${kinds[kind].resource}${suffix}`, async () => {
+    const read = async () => {
       for (const object of await this.#client.list(kind, selection, this.#signal)) this.#put(kind, object)
-    })
+    }
+    this.#want(`${kinds[kind].resource}${suffix}`, { kind, all: true, read })
   }
 
   namespace(name: string) {
@@ -89,8 +108,13 @@ class ReadThroughView implements ClusterView {
     return this.#store.virtualServices(host)
   }
 
+  endpoints(service: NamespacedName) {
+    this.#wantObject('Endpoints', service)
+    return this.#store.endpoints(service)
+  }
+
   endpointSlices(service: NamespacedName) {
-    if (!isObjectName(service.name)) return []
+    if (!isLabelName(service.name)) return []
     this.#wantAll('EndpointSlice', {
       namespace: service.namespace,
       labels: `kubernetes.io/service-name=${service.name}`,

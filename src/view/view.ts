@@ -1,4 +1,6 @@
+import type { AddressRange } from '../api/address.ts'
 import type { EndpointSlice } from '../api/endpoint-slice.ts'
+import type { Endpoints } from '../api/endpoints.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { Namespace } from '../api/namespace.ts'
 import type { Service } from '../api/service.ts'
@@ -12,11 +14,13 @@ export type Holder = {
   service: NamespacedName | undefined
   /** For messages: `Service shop/orders`. */
   text: string
+  /** Set where it is one address among a range. */
+  range?: AddressRange
 }
 
 /**
  * The questions that rules may ask about the other objects of a cluster. Answers come at once and without side effects: whoever
- * implements this has the objects at hand, or notes the question and asks again when it has (live.ts).
+ * implements this has the objects at hand, or notes the question and asks again when it has (read-through.ts).
  */
 export type ClusterView = {
   /** Whether a namespace that the view does not list belongs to the mesh: so it is for manifests, which seldom name it. */
@@ -27,10 +31,12 @@ export type ClusterView = {
   servicesUnder(wildcard: string): readonly Service[]
   /** The ServiceEntries that list this very host, or, for a wildcard, any host under it. */
   serviceEntries(host: string): readonly ServiceEntry[]
-  /** The VirtualServices that list this host, in any spelling that Istio takes for it. */
+  /** The VirtualServices that list this host, in any spelling that Istio takes for it, or a wildcard over it. */
   virtualServices(host: string): readonly VirtualService[]
   /** The EndpointSlices that belong to a Service by label. */
   endpointSlices(service: NamespacedName): readonly EndpointSlice[]
+  /** The Endpoints of a Service's name, which may be there before any slice is. */
+  endpoints(service: NamespacedName): Endpoints | undefined
   /** Who holds this address, claims first. The address in canonical form. */
   holders(address: string): readonly Holder[]
   /** The claim on this address alone. */

@@ -1,6 +1,7 @@
-import { formatName, type NamespacedName, sameName } from '../api/metadata.ts'
-import type { Cluster, ClusterView } from '../view/view.ts'
+import { formatName, type NamespacedName } from '../api/metadata.ts'
+import type { Cluster } from '../view/view.ts'
 import type { Claims } from './claims.ts'
+import { otherHolder } from './holders.ts'
 import type { Pool } from './pool.ts'
 import { candidateAddresses, inPool } from './pools.ts'
 
@@ -11,9 +12,6 @@ export type Allocation = {
   dryRun: boolean
   signal: AbortSignal
 }
-
-const isFree = (address: string, service: NamespacedName, view: ClusterView): boolean =>
-  view.holders(address).every((holder) => holder.service !== undefined && sameName(holder.service, service))
 
 /**
  * Gives a Service an address of the pools and claims it: the one that it had, else one that is claimed for it already, else the
@@ -29,7 +27,8 @@ export const allocate = async (
   for (;;) {
     const address = await cluster.ask((view) => {
       const own = [...previous, ...view.claimsOf(service)].filter((candidate) => inPool(pools, candidate))
-      const usable = (candidate: string) => !lost.has(candidate) && isFree(candidate, service, view)
+      const usable = (candidate: string) =>
+        !lost.has(candidate) && otherHolder(candidate, service, pools, view) === undefined
       const kept = own.find(usable)
       if (kept !== undefined) return kept
       for (const candidate of candidateAddresses(pools, formatName(service))) if (usable(candidate)) return candidate

@@ -217,9 +217,23 @@ t.test('on a live cluster', async (t) => {
   })
 
   t.test('an address picked by hand is claimed for its owner, and nothing is patched', async (t) => {
-    const picked = service('orders', { externalIPs: ['240.240.0.7', '240.240.0.8'] })
+    const picked = service('orders', { externalIPs: ['240.240.0.7'] })
     t.strictSame(await run(requestFor(picked), backend), untouched)
-    t.strictSame(server.claims, { '240.240.0.7': 'shop/orders', '240.240.0.8': 'shop/orders' })
+    t.strictSame(server.claims, { '240.240.0.7': 'shop/orders' })
+  })
+
+  t.test('one who picks more than one gets none, and neither does what the API server will refuse', async (t) => {
+    const several = { externalIPs: ['240.240.0.7', '240.240.0.8'] }
+    for (const refused of [
+      service('orders', several),
+      service('orders', { ...several, selector: { app: 'x' } }),
+      service('Not_A_Name'),
+      service('x'.repeat(64)),
+      service('orders', { ports: [] }),
+    ]) {
+      t.strictSame(await run(requestFor(refused), backend), untouched)
+    }
+    t.strictSame(server.claims, {})
   })
 
   t.test('an address picked by hand for a Service that is no virtual host is claimed too', async (t) => {

@@ -126,7 +126,7 @@ t.test('a denial lists all findings in one answer, ordered by field', async (t) 
       'Service shop/orders is refused for 3 reasons:',
       '- spec.ports[0].port: port 80 is not for virtual hosts: sidecars mix the routes of every VirtualService on the mesh into port 80. Fix: use another port, such as 8080, here, in match.port and in the callers [service-port-80] https://meshvip.dev/rules/service-port-80',
       '- spec.ports[1].name: the name "web" of port 15090 says no protocol: Istio has to guess the protocol from the first bytes, and a wrong guess loses the routes. Fix: put the protocol first, as in name: http-web (or grpc, tcp, tls, ...) [service-port-name] https://meshvip.dev/rules/service-port-name',
-      "- spec.ports[1].port: port 15090 is taken by Envoy's Prometheus metrics: Istio makes no listener of its own there, and callers cannot connect. Fix: use another port, such as 8080, here, in match.port and in the callers [service-reserved-port] https://meshvip.dev/rules/service-reserved-port",
+      "- spec.ports[1].port: port 15090 is used by Envoy's Prometheus metrics: every pod of the mesh listens there itself, and what callers reach depends on mode and release. Fix: use another port, such as 8080, here, in match.port and in the callers [service-reserved-port] https://meshvip.dev/rules/service-reserved-port",
       'It counts as a virtual host, since it is a ClusterIP Service without selector in a namespace of the mesh. If it is none, label it meshvip.dev/virtual-host: "false".',
     ].join('\n'),
   )
@@ -151,8 +151,8 @@ t.test('what is milder than a denial is a warning, or only in the audit log', as
   t.equal(answer.allowed, true)
   t.strictSame(found(answer), ['service-port-80:audit', 'service-reserved-port:warn', 'service-reserved-port:warn'])
   t.strictSame(answer.warnings, [
-    "spec.ports[1].port: port 15010 is taken by istiod's plaintext XDS: it clashes wherever istiod runs. Fix: use another port, such as 8080, here, in match.port and in the callers [service-reserved-port]",
-    "spec.ports[2].port: port 15012 is taken by istiod's XDS: it clashes wherever istiod runs. Fix: use another port, such as 8080, here, in match.port and in the callers [service-reserved-port]",
+    "spec.ports[1].port: port 15010 is used by istiod's plaintext XDS: it clashes wherever istiod runs. Fix: use another port, such as 8080, here, in match.port and in the callers [service-reserved-port]",
+    "spec.ports[2].port: port 15012 is used by istiod's XDS: it clashes wherever istiod runs. Fix: use another port, such as 8080, here, in match.port and in the callers [service-reserved-port]",
   ])
   t.strictSame(answer.auditAnnotations, { warn: 'service-reserved-port', audit: 'service-port-80' })
 })
@@ -177,7 +177,7 @@ t.test('the address of a virtual host', async (t) => {
     requestFor(service('orders', { externalIPs: [address] }), changes)
   const cases: [what: string, request: AdmissionRequest, others: object[], expected: string[]][] = [
     ['is missing', requestFor(service('orders')), [], ['service-vip-missing:deny']],
-    ['is not claimed', at('240.240.0.7'), [], ['service-vip-missing:deny']],
+    ['is not claimed', at('240.240.0.7'), [], ['service-vip-taken:deny']],
     ['is not claimed, which a dry run cannot do', at('240.240.0.7', { dryRun: true }), [], []],
     ['is claimed by another', at('240.240.0.7'), [claim('240.240.0.7', 'shop/carts')], ['service-vip-taken:deny']],
     [
@@ -304,7 +304,7 @@ t.test('on a live cluster', async (t) => {
   t.test('a claim that is gone is seen at once', async (t) => {
     t.strictSame(await run(requestFor(good), backend), untouched)
     server.delete('/apis/networking.k8s.io/v1/ipaddresses/240.240.0.7')
-    t.strictSame(found(await run(requestFor(good), backend)), ['service-vip-missing:deny'])
+    t.strictSame(found(await run(requestFor(good), backend)), ['service-vip-taken:deny'])
   })
   t.test('a cluster that does not let itself be read gives no verdict', async (t) => {
     server.intercept = () => forbidden

@@ -1,8 +1,13 @@
 import { isIPv4 } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { cidrCovers, formatIPv4, parseCidr, parseIPv4, rangeContains } from '../../src/api/address.ts'
+import { canonicalAddress, formatIPv4, looseRange, parseCidr, parseIPv4, rangeContains } from '../../src/api/address.ts'
 import { thrown } from '../support/thrown.ts'
+
+const cidrCovers = (cidr: string, address: string): boolean => {
+  const range = looseRange(cidr)
+  return range !== undefined && rangeContains(range, address)
+}
 
 const address = fc.integer({ min: 0, max: 0xffffffff })
 
@@ -155,4 +160,24 @@ t.test('what is no range covers nothing, not even itself', async (t) => {
   for (const text of ['240.240.0.1', '240.240.0.1/', '240.240.0.1/33', 'orders', ''])
     t.equal(cidrCovers(text, text), false, text)
   t.equal(cidrCovers('240.240.0.1/33', '240.240.0.1'), false)
+})
+
+t.test('an address has one spelling by which it is compared', async (t) => {
+  const rows: [text: string, canonical: string][] = [
+    ['240.240.0.1', '240.240.0.1'],
+    ['240.240.000.01', '240.240.0.1'],
+    ['010.0.0.100', '10.0.0.100'],
+    ['0.0.0.0', '0.0.0.0'],
+    ['::ffff:240.240.0.1', '240.240.0.1'],
+    ['::FFFF:f0f0:1', '240.240.0.1'],
+    ['2001:DB8:0:0::1', '2001:db8::1'],
+    ['::1', '::1'],
+    ['no address', 'no address'],
+    ['not:one:either', 'not:one:either'],
+    ['', ''],
+  ]
+  for (const [text, canonical] of rows) {
+    t.equal(canonicalAddress(text), canonical, text)
+    t.equal(canonicalAddress(canonical), canonical, 'and stays')
+  }
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseEndpointSlice } from '../../src/api/endpoint-slice.ts'
+import { parseEndpoints } from '../../src/api/endpoints.ts'
 import { Fields } from '../../src/api/fields.ts'
 import { ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../../src/api/ip-address.ts'
 import { kinds, parseObject } from '../../src/api/kinds.ts'
@@ -70,6 +71,7 @@ t.test('each kind is where the API server has it', async (t) => {
   t.strictSame(paths, [
     'Namespace /v1/namespaces false',
     'Service /v1/services true',
+    'Endpoints /v1/endpoints true',
     'EndpointSlice discovery.k8s.io/v1/endpointslices true',
     'IPAddress networking.k8s.io/v1/ipaddresses false',
     'VirtualService networking.istio.io/v1/virtualservices true',
@@ -171,9 +173,16 @@ t.test('a ServiceEntry has the addresses that it was given and those that Istio 
       { number: 443, protocol: 'TLS' },
       { number: 0, protocol: '' },
     ],
-    addresses: ['240.240.7.0/24', '192.0.2.7', '240.240.0.1'],
+    addresses: ['192.0.2.7', '240.240.0.1'],
+    ranges: [{ family: 4, first: 0xf0f00700n, last: 0xf0f007ffn }],
   })
-  t.strictSame(parseServiceEntry({}), { namespace: '', name: '', hosts: [], ports: [], addresses: [] })
+  t.strictSame(parseServiceEntry({}), { namespace: '', name: '', hosts: [], ports: [], addresses: [], ranges: [] })
+})
+
+t.test('Endpoints tell who made them', async (t) => {
+  const endpoints = (labels: object) => parseEndpoints({ metadata: { namespace: 'shop', name: 'db', labels } })
+  t.strictSame(endpoints({}), { namespace: 'shop', name: 'db', madeByHand: true })
+  t.equal(endpoints({ 'endpoints.kubernetes.io/managed-by': 'endpoint-controller' }).madeByHand, false)
 })
 
 t.test('names', async (t) => {

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { ConfigurationError, loadPolicy } from '../../src/config/load.ts'
-import { defaultPolicy } from '../../src/rules/policy.ts'
 import { configurationSchema } from '../../src/config/schema.ts'
 import { rules } from '../../src/rules/index.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
 import { thrown } from '../support/thrown.ts'
 
 const load = (text: string) => loadPolicy(text, 'meshvip.yaml')
@@ -21,6 +21,11 @@ t.test('the defaults are those of the runbook', async (t) => {
     virtualHosts: 'inferred',
     pools: [{ cidr: '240.240.0.0/16', network: 0xf0f00000, span: 65536 }],
     allowedExternalIPs: [],
+    dryRun: {
+      missing: 'warn',
+      mismatch: 'deny',
+      batchFieldManagers: new Set(['kustomize-controller', 'helm-controller', 'argocd-controller']),
+    },
     docsURL: 'https://meshvip.dev/rules',
   })
   t.equal(reservedPorts.get(15021)?.by, 'sidecar')
@@ -39,7 +44,7 @@ t.test('the defaults that the schema tells are the true ones', async (t) => {
   )
   t.strictSame(
     told.map(([name]) => name),
-    ['clusterDomain', 'virtualHosts', 'pools', 'allowedExternalIPs', 'docsURL'],
+    ['clusterDomain', 'virtualHosts', 'pools', 'allowedExternalIPs', 'dryRun', 'docsURL'],
   )
   for (const [name, property] of told) {
     t.strictSame(load(JSON.stringify({ [name]: property.default })), defaultPolicy, name)
@@ -59,6 +64,7 @@ allowedExternalIPs: [192.0.2.0/24, fd00::/120]
 reservedPorts:
   - { port: 15021, use: health checks }
   - { port: 15010, use: discovery, by: istiod }
+dryRun: { missing: deny, mismatch: warn, batchFieldManagers: [flux] }
 docsURL: https://docs.example.com/meshvip
 `)
   t.strictSame(policy, {
@@ -76,6 +82,7 @@ docsURL: https://docs.example.com/meshvip
       [15021, { use: 'health checks', by: 'sidecar' }],
       [15010, { use: 'discovery', by: 'istiod' }],
     ]),
+    dryRun: { missing: 'deny', mismatch: 'warn', batchFieldManagers: new Set(['flux']) },
     actions: defaultPolicy.actions,
     docsURL: 'https://docs.example.com/meshvip',
   })

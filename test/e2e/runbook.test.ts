@@ -14,7 +14,7 @@ await testOnCluster("the runbook's pair of objects", async (t, cluster) => {
     const { items } = JSON.parse(stdout) as { items: { kind: string; spec: { externalIPs?: string[] } }[] }
     promised = items.find(({ kind }) => kind === 'Service')?.spec.externalIPs?.[0]
     t.match(promised, /^240\.240\./)
-    t.match(stderr, /there is no Service shop\/orders.*refused unless it is applied first/)
+    t.match(stderr, /there is no Service shop\/orders.*refused unless the missing object is applied first/)
     t.strictSame(await claims(cluster), [])
   })
 

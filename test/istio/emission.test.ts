@@ -377,10 +377,10 @@ t.test('mirrors are destinations', async (t) => {
   )
 })
 
-t.test('a destination is told with its field, and the target whose port is missing', async (t) => {
+t.test('a destination is told with its field, the ports that its host has, and the one that it lacks', async (t) => {
   const { destinations } = emission({ hosts: [orders], http: [{ route: [to(read, 1)] }] })
   t.match(destinations, [
-    { destination: { field: 'spec.http[0].route[0].destination' }, target: { host: read, service: { name: 'read' } } },
+    { destination: { field: 'spec.http[0].route[0].destination' }, host: read, ports: [3100], port: 1, implied: false },
   ])
 })
 

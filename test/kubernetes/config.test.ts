@@ -27,9 +27,9 @@ t.test('what cannot be used is said in a sentence', async (t) => {
   const cases: [file: string, message: RegExp][] = [
     ['none.yaml', /^cannot read the kubeconfig \S+\/none\.yaml: ENOENT/],
     ['bad.yaml', /^cannot read the kubeconfig \S+\/bad\.yaml: /],
-    ['empty.yaml', /^\S+\/empty\.yaml names no cluster to talk to$/],
+    ['empty.yaml', /^the kubeconfig \S+\/empty\.yaml names no cluster to talk to$/],
     ['text.yaml', /text\.yaml/],
-    ['other-context.yaml', /^\S+\/other-context\.yaml names no cluster to talk to$/],
+    ['other-context.yaml', /^the kubeconfig \S+\/other-context\.yaml names no cluster to talk to$/],
   ]
   for (const [file, message] of cases) {
     t.throws(() => loadKubeConfig(`${folder}/${file}`), { name: 'UsageError', message }, file)

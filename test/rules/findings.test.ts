@@ -1,10 +1,10 @@
 import t from 'tap'
+import { parseCidr } from '../../src/api/address.ts'
 import { parseService } from '../../src/api/service.ts'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
-import { defaultPolicy } from '../../src/rules/policy.ts'
 import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
-import { parseCidr } from '../../src/api/address.ts'
 import { fixtureStore } from '../fixtures/rules.ts'
 
 const store = fixtureStore(
@@ -47,7 +47,7 @@ spec: { parentRef: { group: example.com, resource: gateways, namespace: shop, na
 )
 
 const policy = { ...defaultPolicy, allowedExternalIPs: [parseCidr('198.51.100.0/24'), parseCidr('2001:db8::/32')] }
-const circumstances = { view: store, policy, dryRun: false, claimed: false }
+const circumstances = { view: store, policy, dryRun: false, batch: false, claimed: false }
 
 const show = ({ action, rule, field, problem, fix }: Outcome): string =>
   `${action} ${rule} ${field}: ${problem}. Fix: ${fix}`
@@ -126,7 +126,7 @@ await t.test('Services', async (t) => {
       'the network address of a pool is not in it',
       { ports, externalIPs: ['240.240.0.0', '240.240.0.4'] },
       [
-        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.0.0 is in no pool (240.240.0.0/16) and not on the allow-list. Fix: leave externalIPs out: a free address is written in',
+        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.0.0 is the network address of 240.240.0.0/16, which nobody is given. Fix: leave externalIPs out: a free address is written in',
       ],
     ],
     ['allowed ranges', { ports, externalIPs: ['198.51.100.7', '2001:db8::1', '240.240.0.4'] }, []],
@@ -144,7 +144,7 @@ await t.test('Services', async (t) => {
 await t.test('after mutation each address of a virtual host must be claimed for it', async (t) => {
   t.strictSame(serviceFindings({ ports, externalIPs: ['240.240.0.4'] }, true), [])
   t.strictSame(serviceFindings({ ports, externalIPs: ['240.240.0.77'] }, true), [
-    'deny service-vip-missing spec.externalIPs[0]: 240.240.0.77 is not claimed for this Service. Fix: apply it again',
+    'deny service-vip-taken spec.externalIPs[0]: 240.240.0.77 is not claimed for shop/invoices. Fix: apply it again',
   ])
   t.strictSame(
     serviceFindings({ ports, externalIPs: ['240.240.0.5'] }, true).map((text) => text.split(' ')[1]),
@@ -309,14 +309,14 @@ await t.test('VirtualServices', async (t) => {
       'a port that the destination does not have',
       { ...mesh, http: [{ route: [{ destination: { host: 'read', port: { number: 3111 } } }] }] },
       [
-        'deny virtualservice-destination-port spec.http[0].route[0].destination.port.number: "read" has no port 3111. Fix: write a port of that Service (it has 3100), or add port 3111 to it',
+        'deny virtualservice-destination-port spec.http[0].route[0].destination.port.number: "read" has no port 3111. Fix: write a port that it has (it has 3100), or add port 3111 to it',
       ],
     ],
     [
       'a port left out, on a destination without ports',
       { ...mesh, http: [{ match: [{ port: 3111 }], route: [{ destination: { host: 'portless' } }] }] },
       [
-        'deny virtualservice-destination-port spec.http[0].route[0].destination.port: the port is left out, and "portless" has no port 3111, on which the route is listened for. Fix: add port.number: <port> (it has none)',
+        'deny virtualservice-destination-port spec.http[0].route[0].destination.port: no port is given, so a sidecar takes the port it listens on, 3111, which "portless" does not have. Fix: add port.number: <port> (it has none)',
       ],
     ],
   ]

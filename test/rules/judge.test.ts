@@ -1,8 +1,8 @@
 import t from 'tap'
 import { parseService, type Service } from '../../src/api/service.ts'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
-import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { type Circumstances, judgeService, judgeVirtualService, type Verdict } from '../../src/rules/judge.ts'
+import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
 import { fixtureStore } from '../fixtures/rules.ts'
 
@@ -27,6 +27,7 @@ const circumstances = (overrides: Partial<Circumstances> = {}): Circumstances =>
   view: fixtureStore(parseManifests(cluster, 'cluster.yaml')),
   policy: defaultPolicy,
   dryRun: false,
+  batch: false,
   claimed: false,
   ...overrides,
 })
@@ -141,7 +142,7 @@ await t.test('in a dry run what is missing is a warning, and what contradicts is
     'warn virtualservice-destination-unknown spec.http[0].route[0].destination.host',
     'deny virtualservice-destination-port spec.http[0].route[1].destination.port',
   ])
-  t.equal(verdict.outcomes[0]?.note, 'refused unless it is applied first')
+  t.equal(verdict.outcomes[0]?.note, 'refused unless the missing object is applied first')
 })
 
 await t.test('in a namespace outside the mesh a VirtualService is warned about at most', async (t) => {

@@ -55,7 +55,11 @@ t.ok(findingText(outcome({ problem: 'x'.repeat(5000) }), url).length < 1100, 'a 
 
 await t.test('a denial', async (t) => {
   t.equal(
-    denialMessage('Service shop/orders', { outcomes: [outcome(), outcome({ action: 'warn' })], inferred: true }, url),
+    denialMessage(
+      'Service shop/orders',
+      { outcomes: [outcome(), outcome({ action: 'warn' })], isVirtualHost: true, inferred: true },
+      url,
+    ),
     [
       'Service shop/orders is refused for one reason:',
       `- ${findingText(outcome(), url)}`,
@@ -64,7 +68,11 @@ await t.test('a denial', async (t) => {
     'lists what is denied, and how to say that a Service is no virtual host',
   )
   const many = Array.from({ length: 23 }, (_, index) => outcome({ about: String(index) }))
-  const lines = denialMessage('Service shop/orders', { outcomes: many, inferred: false }, url).split('\n')
+  const lines = denialMessage(
+    'Service shop/orders',
+    { outcomes: many, isVirtualHost: false, inferred: false },
+    url,
+  ).split('\n')
   t.equal(lines[0], 'Service shop/orders is refused for 23 reasons:')
   t.equal(lines.length, 22)
   t.equal(lines.at(-1), '- and 3 more', 'lists twenty, and counts the rest')

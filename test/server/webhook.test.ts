@@ -169,7 +169,7 @@ t.test('our own trouble is no verdict', async (t) => {
     t.equal(answer.statusCode, 500)
     t.equal(answer.headers['retry-after'], undefined)
     t.strictSame(JSON.parse(answer.body), {
-      message: `meshvip failed on this request; its log has the reason under the uid ${uid}`,
+      message: `meshvip cannot answer: a defect; its log has the reason under the uid ${uid}`,
     })
     t.match(webhook.log.lines, [{ level: 50, uid, err: { message: 'a defect', stack: /webhook\.test\.ts/ } }])
   })
@@ -268,7 +268,7 @@ t.test('metrics', async (t) => {
     const webhook = await startWebhookServer(t)
     const text = await webhook.metrics.registry.metrics()
     for (const name of ['mutate', 'validate']) {
-      for (const verdict of ['allowed', 'denied', 'unavailable']) {
+      for (const verdict of ['allowed', 'denied', 'unavailable', 'failed']) {
         for (const operation of ['CREATE', 'UPDATE']) {
           const labels = `webhook="${name}",operation="${operation}",verdict="${verdict}",dry_run="false"`
           t.ok(text.includes(`\nmeshvip_reviews_total{${labels}} 0\n`), labels)
@@ -302,6 +302,7 @@ t.test('metrics', async (t) => {
       { ...common, webhook: 'validate', verdict: 'allowed', value: 1 },
       { ...common, webhook: 'validate', verdict: 'denied', value: 1 },
       { ...common, webhook: 'mutate', verdict: 'allowed', dry_run: 'true', value: 1 },
+      { ...common, operation: 'none', webhook: 'validate', verdict: 'unreadable', value: 1 },
     ])
     t.strictSame(await values(webhook, 'meshvip_findings_total'), [
       { rule: 'service-port-80', action: 'deny', value: 1 },

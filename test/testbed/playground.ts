@@ -1,7 +1,7 @@
 import { untilAskedToStop } from '../../src/server/shutdown.ts'
 import { findOrBuildBinaries } from './binaries.ts'
 import { startControlPlane } from './control-plane.ts'
-import { apply, startWebhook } from './webhook.ts'
+import { startWebhook } from './webhook.ts'
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
@@ -18,26 +18,19 @@ process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
 print('starting etcd and kube-apiserver ...')
 const controlPlane = await startControlPlane(binaries)
 const webhook = await startWebhook(controlPlane, { log: { write: () => {} } })
-await apply(
-  controlPlane,
-  JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: { name: 'shop', labels: { 'istio-injection': 'enabled' } },
-  }),
-)
 process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
 print(`
 A Kubernetes API server with Istio's CRDs, and meshvip asked about every Service and VirtualService. There are no nodes and no
-controllers: nothing runs, and a deleted namespace stays in Terminating. The namespace shop is part of the mesh.
+controllers: nothing runs, and a deleted namespace stays in Terminating.
 
   export KUBECONFIG=${controlPlane.kubeconfig}
   alias kubectl=${binaries.kubectl}
 
-Then, for example, a Service with a mistake, and the same without it:
+Then, for example, a virtual host with all that goes wrong by hand, and one without mistakes:
 
-  kubectl -n shop create service clusterip orders --tcp=80 --dry-run=server
-  kubectl apply -f examples/orders.yaml
+  kubectl apply -f examples/orders/destinations.yaml
+  kubectl apply -f examples/mistakes.yaml
+  kubectl apply -f examples/orders/virtual-host.yaml
   kubectl -n shop get services
   kubectl get ipaddresses
 

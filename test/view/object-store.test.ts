@@ -122,8 +122,8 @@ t.test('the VirtualServices that list a host, in any spelling that Istio takes f
       { spec: { hosts: ['orders'] } },
     ),
   )
-  t.strictSame(names(store.virtualServices('orders.shop.svc.cluster.local')), ['full', 'short', 'upper'])
-  t.strictSame(names(store.virtualServices('pay.shop.svc.cluster.local')), ['short'])
+  t.strictSame(names(store.virtualServices('orders.shop.svc.cluster.local')), ['full', 'short', 'upper', 'wild'])
+  t.strictSame(names(store.virtualServices('pay.shop.svc.cluster.local')), ['short', 'wild'])
   t.strictSame(names(store.virtualServices('orders.test.svc.cluster.local')), ['other'])
   t.strictSame(names(store.virtualServices('orders.shop')), ['dotted'])
   t.strictSame(names(store.virtualServices('*.shop.svc.cluster.local')), ['wild'])
@@ -154,10 +154,11 @@ t.test('who holds an address', async (t) => {
   const edgeHolder = { kind: 'Service', service: inShop('edge'), text: 'Service shop/edge' }
   const cartHolder = { kind: 'IPAddress', service: inShop('cart'), text: 'Service shop/cart' }
   const gatewayHolder = { kind: 'IPAddress', service: undefined, text: 'gateways shop/edge' }
-  const entryHolder = (name: string) => ({
+  const entryHolder = (name: string, range?: number) => ({
     kind: 'ServiceEntry',
     service: undefined,
     text: `ServiceEntry shop/${name}`,
+    ...(range === undefined ? {} : { range: { family: 4, first: BigInt(range), last: BigInt(range + 255) } }),
   })
   const rows: [story: string, address: string, holders: object[]][] = [
     ['nobody', '240.240.0.1', []],
@@ -165,9 +166,9 @@ t.test('who holds an address', async (t) => {
     ['a Service by its load balancer', '192.0.2.9', [edgeHolder]],
     ['a Service by both is one', '192.0.2.8', [edgeHolder]],
     ['a ServiceEntry by an address that Istio assigned', '240.240.0.6', [entryHolder('assigned')]],
-    ['a ServiceEntry by a range', '240.240.7.200', [entryHolder('range')]],
+    ['a ServiceEntry by a range', '240.240.7.200', [entryHolder('range', 0xf0f00700)]],
     ['nobody beside that range', '240.240.8.0', []],
-    ['a ServiceEntry by a range with bits after its prefix', '240.240.9.200', [entryHolder('careless')]],
+    ['a ServiceEntry by a range with bits after its prefix', '240.240.9.200', [entryHolder('careless', 0xf0f00900)]],
     ['a claim for something else', '240.240.0.8', [gatewayHolder]],
     ['all of them, claims first', '240.240.0.5', [cartHolder, ordersHolder, entryHolder('pay')]],
   ]
@@ -177,9 +178,12 @@ t.test('who holds an address', async (t) => {
   t.equal(store.claim('240.240.0.7'), undefined, 'what a Service holds is no claim')
 })
 
-t.test('a ServiceEntry that lists an address and a range around it is one holder', async (t) => {
+t.test('a ServiceEntry that lists an address and ranges around it holds it by each of them', async (t) => {
   const store = storeOf(serviceEntry('pay', { addresses: ['240.240.7.7', '240.240.7.0/24', '240.240.0.0/16'] }))
-  t.equal(store.holders('240.240.7.7').length, 1)
+  t.strictSame(
+    store.holders('240.240.7.7').map(({ range }) => range === undefined),
+    [true, false, false],
+  )
 })
 
 t.test('the addresses that are claimed for a Service', async (t) => {
