@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { generatedPages } from '../docs/generate.ts'
+import { generatedPages } from '../docs/pages.ts'
 
 const pages = await generatedPages()
 

@@ -34,14 +34,14 @@ export const isDenied = ({ outcomes }: Verdict): boolean => outcomes.some(({ act
 
 const severity: readonly Action[] = ['off', 'audit', 'warn', 'deny']
 
-const milder = (a: Action, b: Action): Action => (severity.indexOf(a) < severity.indexOf(b) ? a : b)
+const milder = <A extends Action>(a: A, b: A): A => (severity.indexOf(a) < severity.indexOf(b) ? a : b)
 
 /** The same rule about the same thing: how a finding is recognised in the object before an update. */
 const identity = ({ rule, about }: Finding): string => `${rule} ${about}`
 
 const collator = new Intl.Collator('en', { numeric: true })
 
-type Found = { finding: Finding; action: Action }
+type Found = { finding: Finding; action: Outcome['action'] }
 
 const run = <S extends Context>(rules: readonly Rule<S>[], subject: S, actionOf: (rule: Rule<S>) => Action): Found[] =>
   rules.flatMap((rule) => {
@@ -60,7 +60,6 @@ const settle = (
   return found
     .flatMap(({ finding, action: configured }): Outcome[] => {
       const action = milder(configured, finding.atMost ?? 'deny')
-      if (action === 'off') return []
       if (action !== 'deny') return [{ ...finding, action }]
       if (known.has(identity(finding))) return [{ ...finding, action: 'warn', note: 'it was so before' }]
       if (dryRun && finding.missing && policy.dryRun.missing === 'warn') {

@@ -12,7 +12,7 @@ const maxWarningLength = 256
 
 /** One line of printable ASCII: the API server drops a warning with a control character, and a terminal obeys it. */
 const printable = (text: string): string =>
-  text.replace(/[^ -~]/g, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+  text.replace(/[^ -~]/g, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`)
 
 const shorten = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length - 3)}...`

@@ -130,7 +130,7 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
   }
 
   const answer = async (webhook: Webhook, request: FastifyRequest, reply: FastifyReply) => {
-    const parsed = parseReview(typeof request.body === 'string' ? request.body : '')
+    const parsed = parseReview(String(request.body ?? ''))
     if ('problem' in parsed) {
       metrics.reviews.inc({ webhook, operation: 'none', verdict: 'unreadable', dry_run: 'false' })
       logger.warn({ webhook, uid: parsed.uid, problem: parsed.problem }, 'no review')

@@ -311,3 +311,32 @@ t.test('on a live cluster', async (t) => {
     await t.rejects(run(requestFor(good), backend), { name: 'ApiError', status: 403 })
   })
 })
+
+t.test('a deletion frees the address for others', async (t) => {
+  const backend = withClaim()
+  await run(requestFor(good), backend)
+  await run(requestFor(good, { operation: 'DELETE', object: null }), backend)
+  const { signal } = new AbortController()
+  t.strictSame(await backend.cluster.ask((view) => view.holders('240.240.0.7'), signal), [])
+})
+
+t.test('what was malformed before does not hold up other changes', async (t) => {
+  const malformed = (annotation: string) => service('orders', { ports: 'all' }, { annotations: { note: annotation } })
+  t.equal((await run(updateOf(malformed('a'), malformed('b')), memory())).allowed, true)
+  t.equal((await run(updateOf(good, malformed('b')), memory())).allowed, false)
+})
+
+t.test('the dry run of a batch is not refused for what the batch may change', async (t) => {
+  const wrongPort = virtualService('orders', {
+    hosts: ['orders'],
+    gateways: ['mesh'],
+    http: [{ match: [{ port: 9 }], route: [{ destination: { host: 'orders', port: { number: 8080 } } }] }],
+  })
+  const backend = () => memory(service('orders', { externalIPs: ['240.240.0.7'] }))
+  const asked = (changes: Partial<AdmissionRequest>) => run(requestFor(wrongPort, changes), backend())
+  const flux = { fieldManager: 'kustomize-controller' }
+  t.equal((await asked({ dryRun: true, options: flux })).allowed, true)
+  t.equal((await asked({ dryRun: true, options: { fieldManager: 'kubectl' } })).allowed, false)
+  t.equal((await asked({ dryRun: true, options: null })).allowed, false)
+  t.equal((await asked({ options: flux })).allowed, false)
+})

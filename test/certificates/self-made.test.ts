@@ -1,7 +1,12 @@
 import 'reflect-metadata'
 import { X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
-import { BasicConstraintsExtension, X509Certificate as ParsedCertificate } from '@peculiar/x509'
+import {
+  type AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  X509Certificate as ParsedCertificate,
+  type SubjectKeyIdentifierExtension,
+} from '@peculiar/x509'
 import t from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 
@@ -48,4 +53,13 @@ t.test('each has keys of its own', async (t) => {
   t.not(other.key, made.key)
   t.equal(new X509Certificate(other.cert).verify(ca.publicKey), false)
   t.not(new X509Certificate(other.cert).serialNumber, leaf.serialNumber)
+})
+
+t.test('among several CAs of one name the right one is found', async (t) => {
+  const other = await makeServingCertificate(['localhost'], new Date())
+  const extension = (pem: string, oid: string) => new ParsedCertificate(pem).getExtension(oid)
+  const subjectKey = extension(made.ca, '2.5.29.14') as SubjectKeyIdentifierExtension
+  const authorityKey = extension(made.cert, '2.5.29.35') as AuthorityKeyIdentifierExtension
+  t.equal(authorityKey.keyId, subjectKey.keyId)
+  t.not((extension(other.ca, '2.5.29.14') as SubjectKeyIdentifierExtension).keyId, subjectKey.keyId)
 })

@@ -25,6 +25,8 @@ await testOnCluster('an ordinary cluster', async (t, cluster) => {
     endpoints: [{ addresses: ['10.1.2.3'] }],
   }
   await admits(t, cluster, handMadeSlice, 'the slice of a Service with endpoints made by hand')
+  const handMadeEndpoints = { apiVersion: 'v1', kind: 'Endpoints', metadata: { namespace: 'shop', name: 'legacy' } }
+  await admits(t, cluster, handMadeEndpoints, 'the Endpoints of a Service that comes after them')
 
   const services: [string, object][] = [
     ['a Service on port 80', serviceManifest('shop', 'front', { selector: { app: 'front' }, ports: port80 })],
@@ -42,6 +44,7 @@ await testOnCluster('an ordinary cluster', async (t, cluster) => {
     ],
     ['a LoadBalancer without selector', serviceManifest('shop', 'outside', { type: 'LoadBalancer', ports: port80 })],
     ['a selectorless Service with endpoints made by hand', serviceManifest('shop', 'database', { ports: web })],
+    ['a selectorless Service with Endpoints made by hand', serviceManifest('shop', 'legacy', { ports: web })],
     [
       'a selectorless Service that a controller owns',
       serviceManifest('shop', 'function', { ports: port80 }, { ownerReferences: [owner] }),

@@ -171,3 +171,18 @@ t.test('an ApiError is an Error', async (t) => {
   const cause = new Error('a cause')
   t.match(new ApiError(409, 'taken', { cause }), { name: 'ApiError', status: 409, message: 'taken', cause })
 })
+
+t.test('an answer that is no JSON is none of an API server', async (t) => {
+  const { server, client } = await start(t)
+  server.intercept = () => ({ status: 200, body: '<html>' })
+  await t.rejects(client.get('Service', { namespace: 'shop', name: 'orders' }, inTime()), {
+    name: 'ApiError',
+    status: 0,
+    message: 'GET /api/v1/namespaces/shop/services/orders: the answer is no JSON',
+  })
+})
+
+t.test('which failures pass', async (t) => {
+  for (const status of [0, 401, 429, 500, 503]) t.equal(new ApiError(status, '').isTransient, true, String(status))
+  for (const status of [400, 403, 404, 409, 422]) t.equal(new ApiError(status, '').isTransient, false, String(status))
+})

@@ -22,6 +22,18 @@ const store = fixtureStore(
 ---
 { apiVersion: v1, kind: Service, metadata: { name: portless, namespace: shop }, spec: { selector: { app: a } } }
 ---
+{ apiVersion: v1, kind: Service, metadata: { name: both, namespace: shop }, spec: { selector: { app: a }, ports: [{ name: http, port: 3111 }, { name: dns, port: 53, protocol: UDP }] } }
+---
+apiVersion: networking.k8s.io/v1
+kind: IPAddress
+metadata: { name: 240.240.0.6 }
+spec: { parentRef: { resource: services, namespace: shop, name: gone } }
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: everything, namespace: payments }
+spec: { hosts: [everything.example.com], addresses: [240.0.0.0/4, 'fd00::/8'] }
+---
 { apiVersion: v1, kind: Service, metadata: { name: ledger, namespace: payments }, spec: { externalIPs: [240.240.0.1], ports: [{ name: http, port: 3111 }] } }
 ---
 { apiVersion: v1, kind: Service, metadata: { name: balancer, namespace: payments }, spec: { type: LoadBalancer, selector: { app: a } }, status: { loadBalancer: { ingress: [{ ip: 240.240.0.2 }, { hostname: a }] } } }
@@ -123,6 +135,49 @@ await t.test('Services', async (t) => {
       ],
     ],
     [
+      'what is claimed for a Service that is gone',
+      { ports, externalIPs: ['240.240.0.6'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.6 is still claimed for Service shop/gone, which is not there. Fix: leave externalIPs out: a free address is written in; or have the owners of the cluster free it (kubectl delete ipaddress 240.240.0.6)',
+      ],
+    ],
+    [
+      'another spelling of what a Service takes',
+      { ports, selector: { app: 'a' }, externalIPs: ['240.240.000.01'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.1 belongs to Service payments/ledger. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'more than one address of the pool, even for an ordinary Service',
+      { ports, selector: { app: 'a' }, externalIPs: ['240.240.0.4', '240.240.0.8', '240.240.0.9'] },
+      [
+        'deny service-vip-taken spec.externalIPs[1]: 240.240.0.8 is another address of the pool beside the first. Fix: leave it out',
+        'deny service-vip-taken spec.externalIPs[2]: 240.240.0.9 is another address of the pool beside the first. Fix: leave it out',
+      ],
+    ],
+    [
+      'the broadcast address of a pool is not in it',
+      { ports, externalIPs: ['240.240.255.255', '240.240.0.4'] },
+      [
+        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.255.255 is the broadcast address of 240.240.0.0/16, which nobody is given. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'an HTTP port whose listener Istio leaves out, and a TCP port of the same number',
+      {
+        externalIPs: ['240.240.0.4'],
+        ports: [
+          { name: 'http', port: 15021 },
+          { name: 'tcp', port: 15021 },
+        ],
+      },
+      [
+        "deny service-reserved-port spec.ports[0].port: port 15021 is used by the sidecar's health checks. Fix: use another port, such as 8080, here, in match.port and in the callers",
+        "deny service-reserved-port spec.ports[1].port: port 15021 is used by the sidecar's health checks. Fix: use another port, such as 8080, here, in match.port and in the callers",
+      ],
+    ],
+    [
       'the network address of a pool is not in it',
       { ports, externalIPs: ['240.240.0.0', '240.240.0.4'] },
       [
@@ -151,6 +206,22 @@ await t.test('after mutation each address of a virtual host must be claimed for 
     ['service-vip-taken'],
     'a claim for somebody else is told once',
   )
+})
+
+await t.test('a label on what can have no address says so', async (t) => {
+  const labelled = (spec: object) =>
+    judgeService(
+      parseService({
+        metadata: { namespace: 'shop', name: 'a', labels: { 'meshvip.dev/virtual-host': 'true' } },
+        spec,
+      }),
+      undefined,
+      circumstances,
+    ).outcomes.map(({ reason, fix }) => [reason, fix])
+  const fix = 'make it a ClusterIP Service, or take the label meshvip.dev/virtual-host away'
+  const only = 'and only a ClusterIP Service that is not headless is given one'
+  t.strictSame(labelled({ ports, type: 'LoadBalancer' }), [[`it is of type LoadBalancer, ${only}`, fix]])
+  t.strictSame(labelled({ ports, clusterIP: 'None' }), [[`it is headless, ${only}`, fix]])
 })
 
 await t.test('VirtualServices', async (t) => {
@@ -226,6 +297,21 @@ await t.test('VirtualServices', async (t) => {
       { ...mesh, hosts: ['old.shop'] },
       [
         'warn virtualservice-host-form spec.hosts[0]: host "old.shop" names no Service to Istio. Fix: write old.shop.svc.cluster.local',
+      ],
+    ],
+    [
+      'a host that another gateway may serve literally',
+      { ...mesh, gateways: ['mesh', 'public'], hosts: [orders, '10.0.0.1', 'read.shop'] },
+      [
+        'warn virtualservice-host-form spec.hosts[1]: host "10.0.0.1" is an IP address. Fix: write the full name of a Service, <service>.<namespace>.svc.cluster.local',
+        'warn virtualservice-host-form spec.hosts[2]: host "read.shop" names no Service to Istio. Fix: write read.shop.svc.cluster.local',
+      ],
+    ],
+    [
+      'a name of two labels that may be a host of the Internet',
+      { ...mesh, hosts: [orders, 'nobody.shop'] },
+      [
+        'warn virtualservice-host-form spec.hosts[1]: host "nobody.shop" names no Service to Istio. Fix: write nobody.shop.svc.cluster.local',
       ],
     ],
     [
@@ -310,6 +396,20 @@ await t.test('VirtualServices', async (t) => {
       { ...mesh, http: [{ route: [{ destination: { host: 'read', port: { number: 3111 } } }] }] },
       [
         'deny virtualservice-destination-port spec.http[0].route[0].destination.port.number: "read" has no port 3111. Fix: write a port that it has (it has 3100), or add port 3111 to it',
+      ],
+    ],
+    [
+      'a port left out, that one of the ports being listened on can do without',
+      { ...mesh, http: [{ route: [{ destination: { host: 'both' } }] }] },
+      [
+        'warn virtualservice-destination-port spec.http[0].route[0].destination.port: no port is given, so a sidecar takes the port it listens on, 3112, which "both" does not have. Fix: add port.number: 3111 (it has 3111)',
+      ],
+    ],
+    [
+      'a match port where the hosts have none',
+      { ...mesh, hosts: ['portless'], http: [{ ...toRead, match: [{ port: 9 }] }] },
+      [
+        'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (they have none), or leave it out to match them all',
       ],
     ],
     [

@@ -194,3 +194,37 @@ await t.test('a rule that the policy does not name is off', async (t) => {
   const spec = { hosts: ['nobody'] }
   t.strictSame(said(judgeVirtualService(virtualService(spec), undefined, circumstances({ policy }))), [])
 })
+
+await t.test('in the dry run of a batch what contradicts another object is a warning as well', async (t) => {
+  const spec = { hosts: ['orders.shop.svc.cluster.local'], gateways: ['mesh'], http: [{ match: [{ port: 3222 }] }] }
+  const judged = (overrides: Partial<Circumstances>) => {
+    const { outcomes } = judgeVirtualService(virtualService(spec), undefined, circumstances(overrides))
+    return outcomes.map(({ action, note }) => [action, note])
+  }
+  const warned = [['warn', 'refused unless the other object is changed as well']]
+  t.strictSame(judged({ dryRun: true, batch: true }), warned)
+  t.strictSame(judged({ dryRun: true }), [['deny', undefined]])
+  t.strictSame(judged({ batch: true }), [['deny', undefined]], 'applied for real it is refused')
+  const dryRun = { ...defaultPolicy.dryRun, mismatch: 'warn' as const }
+  t.strictSame(judged({ dryRun: true, policy: { ...defaultPolicy, dryRun } }), warned, 'for everyone, if so configured')
+})
+
+await t.test('in a dry run what is missing is refused, if so configured', async (t) => {
+  const spec = { hosts: ['nobody'], gateways: ['mesh'] }
+  const dryRun = { ...defaultPolicy.dryRun, missing: 'deny' as const }
+  const strict = circumstances({ dryRun: true, policy: { ...defaultPolicy, dryRun } })
+  t.strictSame(said(judgeVirtualService(virtualService(spec), undefined, strict)), [
+    'deny virtualservice-host-unknown spec.hosts[0]',
+  ])
+})
+
+await t.test('gateways that are wrong in another way than before are refused', async (t) => {
+  const hosts = ['orders.shop.svc.cluster.local']
+  const absent = virtualService({ hosts })
+  const others = virtualService({ hosts, gateways: ['istio-system/public'] })
+  const judged = (after: typeof absent, before: typeof absent) =>
+    said(judgeVirtualService(after, before, circumstances()))
+  t.strictSame(judged(others, absent), ['deny virtualservice-mesh-gateway spec.gateways'])
+  t.strictSame(judged(absent, absent), ['warn virtualservice-mesh-gateway spec.gateways'])
+  t.strictSame(judged(others, others), ['warn virtualservice-mesh-gateway spec.gateways'])
+})

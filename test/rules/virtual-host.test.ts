@@ -31,6 +31,10 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: { name: database-1, namespace: shop, labels: { kubernetes.io/service-name: database } }
 ---
+{ apiVersion: v1, kind: Endpoints, metadata: { name: legacy, namespace: shop } }
+---
+{ apiVersion: v1, kind: Endpoints, metadata: { name: former, namespace: shop, labels: { endpoints.kubernetes.io/managed-by: endpoint-controller } } }
+---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
@@ -62,6 +66,7 @@ await t.test('which Services are virtual hosts', async (t) => {
     ['with a controller as owner', service({ ownerReferences: [{ controller: true }] }), undefined],
     ['with an owner that is no controller', service({ ownerReferences: [{ name: 'x' }] }), 'inference'],
     ['with endpoints made by hand', service({ name: 'database' }), undefined],
+    ['with Endpoints made by hand, which no slice mirrors yet', service({ name: 'legacy' }), undefined],
     ['the one of the API server', service({ namespace: 'default', name: 'kubernetes' }), undefined],
     ['another one beside it', service({ namespace: 'default' }), 'inference'],
     [
@@ -122,4 +127,12 @@ await t.test('whose business a VirtualService is', async (t) => {
   t.equal(scope(['front'], ['public']), 'none')
   t.equal(scope([full], ['public'], served), 'none', 'off the mesh, while another one serves the name there')
   t.equal(scope([full], ['public'], served, 'mesh'), 'virtual-host', 'it is not another one than itself')
+  served.put({
+    kind: 'VirtualService',
+    object: parseVirtualService({
+      metadata: { namespace: 'shop', name: 'wild' },
+      spec: { hosts: ['*.shop.svc.cluster.local'] },
+    }),
+  })
+  t.equal(scope([full], ['public'], served, 'mesh'), 'none', 'a wildcard serves it too')
 })

@@ -166,6 +166,19 @@ t.test('closing does not wait for connections on which nothing is asked', async 
   await cutOff
 })
 
+t.test('where the CA cannot be written, it says so and does not stay', async (t) => {
+  const { TMPDIR } = process.env
+  t.teardown(() => {
+    if (TMPDIR === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = TMPDIR
+  })
+  process.env.TMPDIR = '/nowhere'
+  await t.rejects(serve({ standalone: true, listen: anyPort, log: new CapturedLog() }), {
+    name: 'UsageError',
+    message: /^cannot write our CA to \/nowhere: ENOENT.*; set TMPDIR, or give --tls-cert and --tls-key$/,
+  })
+})
+
 t.test('how it was started in a way that cannot work, it says in one sentence', async (t) => {
   const busy = createServer().listen(0, '127.0.0.1')
   await once(busy, 'listening')
@@ -306,6 +319,16 @@ t.test('the greeting', async (t) => {
     )
     t.strictSame(JSON.parse(address ?? ''), [{ op: 'add', path: '/spec/externalIPs', value: ['240.240.225.190'] }])
     t.strictSame(rest, [])
+  })
+
+  t.test('names the loopback address where it listens on all', async (t) => {
+    for (const url of ['https://0.0.0.0:8443', 'https://[::]:8443']) {
+      const greeting = standaloneGreeting({ url, metricsURL: undefined, ca: undefined, close: async () => {} })
+      t.strictSame(
+        commandsIn(greeting).map((command) => command.url),
+        ['https://127.0.0.1:8443/validate', 'https://127.0.0.1:8443/mutate'],
+      )
+    }
   })
 
   t.test('does not name a CA where the certificate was given', async (t) => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Backend } from '../../src/admission/backend.ts'
 import { bodyLimit, reviewDeadline } from '../../src/server/webhook.ts'
 import { memory } from '../support/backends.ts'
-import { brokenDown, startFakeApiServer } from '../support/fake-api-server.ts'
+import { brokenDown, forbidden, startFakeApiServer } from '../support/fake-api-server.ts'
 import { claim, meshNamespace, service } from '../support/objects.ts'
 import { patchIn, requestFor, responseIn, reviewOf } from '../support/reviews.ts'
 import { liveBackendOf, startWebhookServer } from '../support/webhook-server.ts'
@@ -82,7 +82,14 @@ t.test('what is no review is refused, never failed', async (t) => {
 
 t.test('a review is a review whatever its content type', async (t) => {
   const webhook = await startWebhookServer(t)
-  for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded', undefined]) {
+  for (const type of [
+    'application/json',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'rubbish',
+    'a/b/c',
+    undefined,
+  ]) {
     const answer = await webhook.send('/mutate', review, type === undefined ? {} : { 'content-type': type })
     t.equal(responseIn(answer.body).allowed, true, type ?? 'none')
   }
@@ -119,7 +126,7 @@ t.test('our own trouble is no verdict', async (t) => {
     let ready = false
     const webhook = await startWebhookServer(t, { isReady: () => ready })
     const answer = await webhook.review('/validate', request)
-    t.strictSame([answer.statusCode, answer.headers['retry-after']], [503, '1'])
+    t.strictSame([answer.statusCode, answer.headers['retry-after'], answer.headers.connection], [503, '1', 'close'])
     t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer now: it is starting or stopping' })
     t.match(webhook.log.lines, [{ uid, verdict: 'unavailable' }])
     ready = true
@@ -163,6 +170,18 @@ t.test('our own trouble is no verdict', async (t) => {
     })
   })
 
+  t.test('what the cluster refuses for good is an error, which says so', async (t) => {
+    const server = await startFakeApiServer(t)
+    server.intercept = () => forbidden
+    const webhook = await startWebhookServer(t, { backend: liveBackendOf(server) })
+    const answer = await webhook.review('/validate', request)
+    t.strictSame([answer.statusCode, answer.headers['retry-after']], [500, undefined])
+    t.match(JSON.parse(answer.body), {
+      message: /^meshvip cannot answer: the cluster refuses to be read: GET .*: 403 /,
+    })
+    t.match(webhook.log.lines, [{ level: 50, uid, verdict: 'failed' }])
+  })
+
   t.test('a defect is an error, with the uid in its answer and in the log', async (t) => {
     const webhook = await startWebhookServer(t, { backend: broken(new Error('a defect')) })
     const answer = await webhook.review('/validate', request)
@@ -191,6 +210,13 @@ t.test('the time for an answer is what the API server gives, less a margin', asy
     [['1s', '2s'], 9750],
   ]
   for (const [timeout, milliseconds] of cases) t.equal(reviewDeadline(timeout), milliseconds, String(timeout))
+})
+
+t.test('what is no JSON is not repeated in the log', async (t) => {
+  const webhook = await startWebhookServer(t)
+  await webhook.send('/validate', '{"password": hunter2}')
+  t.notMatch(JSON.stringify(webhook.log.lines), /hunter2|assword/)
+  t.match(webhook.log.lines, [{ msg: 'no review', problem: 'the body of 21 characters is no JSON' }])
 })
 
 t.test('the log has one line a review, with what was decided and never the object', async (t) => {
@@ -336,7 +362,9 @@ t.test('metrics', async (t) => {
     webhook.metrics.reviews.inc = () => {
       throw new Error('a defect')
     }
-    await webhook.review('/validate', request)
+    const answer = await webhook.review('/validate', request)
+    t.equal(answer.statusCode, 500)
+    t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer: a defect; its log has the reason' })
     t.strictSame(await values(webhook, 'meshvip_reviews_in_flight'), [])
     webhook.metrics.inFlight.inc()
     t.strictSame(await values(webhook, 'meshvip_reviews_in_flight'), [{ value: 1 }])

@@ -32,6 +32,7 @@ export const brokenDown = status(500, 'InternalError')
 const roots: Readonly<Record<string, string>> = {
   namespaces: '/api/v1',
   services: '/api/v1',
+  endpoints: '/api/v1',
   endpointslices: '/apis/discovery.k8s.io/v1',
   ipaddresses: '/apis/networking.k8s.io/v1',
   virtualservices: '/apis/networking.istio.io/v1',
@@ -41,6 +42,7 @@ const roots: Readonly<Record<string, string>> = {
 const resourceOf: Readonly<Record<string, string>> = {
   Namespace: 'namespaces',
   Service: 'services',
+  Endpoints: 'endpoints',
   EndpointSlice: 'endpointslices',
   IPAddress: 'ipaddresses',
   VirtualService: 'virtualservices',

@@ -213,3 +213,19 @@ t.test('what fails is no answer', async (t) => {
     t.equal(server.requests.length, 10)
   })
 })
+
+t.test('of a kind of which much is wanted, all is read at once', async (t) => {
+  server.requests.length = 0
+  const many = Array.from({ length: 30 }, (_, index) => ({ namespace: 'shop', name: `service-${index}` }))
+  const found = await ask((view) => [view.service(orders)?.name, ...many.map((name) => view.service(name)?.name)])
+  t.strictSame(found, ['orders', ...many.map(() => undefined)])
+  t.strictSame(
+    server.requests.map(({ path }) => path),
+    ['/api/v1/services'],
+  )
+})
+
+t.test('the Endpoints of a Service', async (t) => {
+  server.put({ apiVersion: 'v1', kind: 'Endpoints', metadata: { namespace: 'shop', name: 'orders' } })
+  t.equal(await ask((view) => view.endpoints(orders)?.madeByHand), true)
+})

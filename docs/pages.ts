@@ -1,0 +1,127 @@
+/** The pages that are made from the source of truth. A test fails where they are not as this makes them. */
+import { configurationSchema } from '../src/config/schema.ts'
+import { rules } from '../src/rules/index.ts'
+import { createMetrics } from '../src/server/metrics.ts'
+import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
+
+const header = '<!-- Made by `npm run docs`; change the source and not this page. -->\n'
+
+/** A table cell: typographic quotes of source texts stay, bars do not. */
+const cell = (text: string): string => text.replaceAll('|', '\\|')
+
+const rulePage = (rule: (typeof rules)[number], { bad, good, finding }: RuleFixture): string => `${header}
+# ${rule.id}
+
+${rule.finds}
+
+| kind | virtual hosts and their VirtualServices | others |
+| --- | --- | --- |
+| ${rule.kinds.join(', ')} | ${rule.defaults.virtualHost} | ${rule.defaults.other} |
+
+## Why
+
+${rule.why}
+
+## Refused
+
+\`\`\`yaml
+${bad.text.trim()}
+\`\`\`
+
+The denial says:
+
+\`\`\`text
+- ${finding}
+\`\`\`
+
+## Admitted
+
+\`\`\`yaml
+${good.text.trim()}
+\`\`\`
+
+Both are applied to [this cluster](../../test/fixtures/rules/cluster.yaml).
+
+## To turn it down
+
+In the configuration file, for everyone (\`deny\`, \`warn\`, \`audit\` or \`off\`):
+
+\`\`\`yaml
+rules:
+  ${rule.id}:
+    virtualHost: warn
+    other: "off"
+\`\`\`
+`
+
+const rulesIndex = (): string => `${header}
+# Rules
+
+| rule | kind | virtual host | other | what it finds |
+| --- | --- | --- | --- | --- |
+${rules
+  .map(
+    ({ id, kinds, defaults, finds }) =>
+      `| [${id}](${id}.md) | ${kinds.join(', ')} | ${defaults.virtualHost} | ${defaults.other} | ${cell(finds)} |`,
+  )
+  .join('\n')}
+`
+
+type Property = { description?: string; type?: string; enum?: readonly string[]; default?: unknown }
+
+const configurationPage = (): string => {
+  const { rules: ruleProperties, ...properties } = configurationSchema.properties as Record<string, Property>
+  const rows = Object.entries(properties).map(([name, { description, type, enum: values, default: preset }]) => {
+    const kind = values === undefined ? String(type) : values.map((value) => `\`${value}\``).join(', ')
+    const given = preset === undefined ? '' : `\`${JSON.stringify(preset)}\``
+    return `| \`${name}\` | ${cell(kind)} | ${cell(given)} | ${cell(String(description))} |`
+  })
+  return `${header}
+# Configuration
+
+One YAML file, given with \`--config FILE\`. Everything may be left out. A file that is wrong stops the start, with the line, the
+field and what is expected there.
+
+| field | type | default | what it is |
+| --- | --- | --- | --- |
+${rows.join('\n')}
+| \`rules\` | object | see [rules](rules/README.md) | ${ruleProperties?.description} |
+
+\`\`\`yaml
+pools:
+  - cidr: 240.240.0.0/16
+allowedExternalIPs:
+  - 192.0.2.0/24
+rules:
+  service-port-80: warn # for virtual hosts and others alike
+  service-port-name:
+    other: "off"
+\`\`\`
+`
+}
+
+const metricsPage = async (): Promise<string> => {
+  const metrics = (await createMetrics().registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('meshvip_'))
+  return `${header}
+# Metrics
+
+Served at \`/metrics\` of \`--metrics-listen\`, beside those of the Node.js process.
+
+| metric | type | what it counts |
+| --- | --- | --- |
+${metrics.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${cell(help)} |`).join('\n')}
+`
+}
+
+/** Every generated page, by its path from the project's root. */
+export const generatedPages = async (): Promise<Map<string, string>> => {
+  const fixtures = new Map((await readRuleFixtures()).rules.map((fixture) => [fixture.id, fixture]))
+  const pages = new Map([
+    ['docs/rules/README.md', rulesIndex()],
+    ['docs/configuration.md', configurationPage()],
+    ['docs/metrics.md', await metricsPage()],
+    ['docs/configuration.schema.json', `${JSON.stringify(configurationSchema, undefined, 2)}\n`],
+  ])
+  for (const rule of rules) pages.set(`docs/rules/${rule.id}.md`, rulePage(rule, fixtures.get(rule.id) as RuleFixture))
+  return pages
+}
