@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import packageManifest from '../package.json' with { type: 'json' }
 import { ConfigurationError } from './config/load.ts'
-import { standaloneGreeting } from './server/greeting.ts'
+import { greeting, standaloneGreeting } from './server/greeting.ts'
 import { type HostPort, parseHostPort } from './server/host-port.ts'
 import { type ServeOptions, serve } from './server/serve.ts'
 import { untilAskedToStop } from './server/shutdown.ts'
@@ -49,12 +49,7 @@ const serveOptions = (flags: ServeFlags): ServeOptions => {
 const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
   const serving = await serve(serveOptions(flags))
   const stopped = untilAskedToStop()
-  if (flags.standalone !== undefined) {
-    out(standaloneGreeting(serving))
-  } else {
-    const ca = serving.ca === undefined ? '' : `; its CA, new at each start, is ${serving.ca.file}`
-    out(`meshvip listens on ${serving.url}${ca}\n`)
-  }
+  out(flags.standalone === undefined ? greeting(serving) : standaloneGreeting(serving))
   if (serving.metricsURL !== undefined) out(`probes and metrics: ${serving.metricsURL}\n`)
   await stopped
   await serving.close()

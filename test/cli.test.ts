@@ -145,11 +145,14 @@ t.test('a Node that is too old is one sentence', async (t) => {
 })
 
 t.test('standalone it greets, serves, and ends well at Ctrl-C', async (t) => {
-  const meshvip = startMeshvip(t, ['serve', '--standalone', ...anyPort], { entry: 'bin/meshvip.js' })
+  const probes = ['--metrics-listen', '127.0.0.1:0']
+  const meshvip = startMeshvip(t, ['serve', '--standalone', ...anyPort, ...probes], { entry: 'bin/meshvip.js' })
   const [, url = ''] = await meshvip.printed(/^meshvip listens on (\S+), with a cluster in memory\./m)
   const [, ca = ''] = await meshvip.printed(/^Its CA, new at each start: (\S+)$/m)
   const { body } = await postOverTls(`${url}/mutate`, readFileSync(ca, 'utf8'), review)
   t.strictSame(patchIn(responseIn(body)), written('240.240.225.190'))
+  const [, metricsURL = ''] = await meshvip.printed(/^probes and metrics: (http:\/\/127\.0\.0\.1:\d+)$/m)
+  t.equal((await fetch(`${metricsURL}/readyz`)).status, 200)
   meshvip.kill('SIGINT')
   t.strictSame(await meshvip.ended(), { code: 0, signal: null })
   t.equal(meshvip.stderr, '')

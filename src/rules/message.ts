@@ -19,8 +19,8 @@ const shorten = (text: string, length: number): string =>
 
 /** A finding as one line: where, what is wrong, why it fails, what to type, by which rule and where to read on. */
 export const findingText = (outcome: Outcome, docsURL: string): string => {
-  const { field, problem, reason, fix, rule, note } = outcome
-  const text = printable(`${field}: ${problem}: ${reason}${note === undefined ? '' : ` (${note})`}. Fix: ${fix}`)
+  const { field, problem, reason, fix, rule } = outcome
+  const text = printable(`${field}: ${problem}: ${reason}. Fix: ${fix}`)
   return `${shorten(text, maxFindingLength)} [${rule}] ${docsURL}/${rule}`
 }
 

@@ -37,3 +37,7 @@ and this to see the address that it writes into a good one:
 
 `
 }
+
+/** What is said where the webhook stands for a live cluster. */
+export const greeting = ({ url, ca }: Serving): string =>
+  `meshvip listens on ${url}${ca === undefined ? '' : `; its CA, new at each start, is ${ca.file}`}\n`

@@ -130,18 +130,15 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
   }
 
   const answer = async (webhook: Webhook, request: FastifyRequest, reply: FastifyReply) => {
-    const parsed = parseReview(String(request.body ?? ''))
+    const parsed = parseReview(String(request.body))
     if ('problem' in parsed) {
       metrics.reviews.inc({ webhook, operation: 'none', verdict: 'unreadable', dry_run: 'false' })
       logger.warn({ webhook, uid: parsed.uid, problem: parsed.problem }, 'no review')
       return reply.send(formatReview(parsed.uid, deny(`meshvip cannot read this request: ${parsed.problem}`)))
     }
     metrics.inFlight.inc()
-    try {
-      return await answerReview(webhook, parsed.request, (request.query as { timeout?: unknown }).timeout, reply)
-    } finally {
-      metrics.inFlight.dec()
-    }
+    const { timeout } = request.query as { timeout?: unknown }
+    return answerReview(webhook, parsed.request, timeout, reply).finally(() => metrics.inFlight.dec())
   }
 
   app.post('/mutate', (request, reply) => answer('mutate', request, reply))

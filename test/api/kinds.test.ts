@@ -160,7 +160,7 @@ t.test('a ServiceEntry has the addresses that it was given and those that Istio 
     metadata: { namespace: 'shop', name: 'pay' },
     spec: {
       hosts: ['pay.example.com', '*.pay.example.com'],
-      addresses: ['240.240.7.0/24', '192.0.2.7'],
+      addresses: ['240.240.7.0/24', '192.0.2.7', 'no/range'],
       ports: [{ number: 443, protocol: 'TLS', name: 'tls' }, {}],
     },
     status: { addresses: [{ value: '240.240.0.1', host: 'pay.example.com' }, { host: 'x' }, { value: '' }] },

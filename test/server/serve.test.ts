@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, Server } from 'node:net'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
-import { standaloneGreeting } from '../../src/server/greeting.ts'
+import { greeting, standaloneGreeting } from '../../src/server/greeting.ts'
 import { createHealthServer } from '../../src/server/health.ts'
 import { createMetrics } from '../../src/server/metrics.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
@@ -297,18 +297,18 @@ t.test('when the second server cannot listen, the first one does not stay behind
 
 t.test('the greeting', async (t) => {
   /** The two commands, with the URL and the body that curl is given and the expression that shows the answer. */
-  const commandsIn = (greeting: string) =>
-    [...greeting.matchAll(/^ {2}curl -sS --cacert (\S+) (\S+) -d '([^']+)' \| node -pe '([^']+)'$/gm)].map(
+  const commandsIn = (text: string) =>
+    [...text.matchAll(/^ {2}curl -sS --cacert (\S+) (\S+) -d '([^']+)' \| node -pe '([^']+)'$/gm)].map(
       ([, ca = '', url = '', body = '', show = '']) => ({ ca, url, body, show }),
     )
 
   t.test('has commands that can be pasted, and that show a denial and an address', async (t) => {
     const serving = await start(t, { standalone: true })
-    const greeting = standaloneGreeting(serving)
-    t.ok(greeting.includes(`meshvip listens on ${serving.url}, with a cluster in memory. Ctrl-C ends it.\n`))
-    t.ok(greeting.includes(`Its CA, new at each start: ${serving.ca?.file}\n`))
+    const text = standaloneGreeting(serving)
+    t.ok(text.includes(`meshvip listens on ${serving.url}, with a cluster in memory. Ctrl-C ends it.\n`))
+    t.ok(text.includes(`Its CA, new at each start: ${serving.ca?.file}\n`))
     const shown: string[] = []
-    for (const { ca, url, body, show } of commandsIn(greeting)) {
+    for (const { ca, url, body, show } of commandsIn(text)) {
       const answer = await postOverTls(url, readFileSync(ca, 'utf8'), body)
       shown.push(execFileSync(process.execPath, ['-pe', show], { input: answer.body, encoding: 'utf8' }))
     }
@@ -323,24 +323,33 @@ t.test('the greeting', async (t) => {
 
   t.test('names the loopback address where it listens on all', async (t) => {
     for (const url of ['https://0.0.0.0:8443', 'https://[::]:8443']) {
-      const greeting = standaloneGreeting({ url, metricsURL: undefined, ca: undefined, close: async () => {} })
+      const text = standaloneGreeting({ url, metricsURL: undefined, ca: undefined, close: async () => {} })
       t.strictSame(
-        commandsIn(greeting).map((command) => command.url),
+        commandsIn(text).map((command) => command.url),
         ['https://127.0.0.1:8443/validate', 'https://127.0.0.1:8443/mutate'],
       )
     }
   })
 
+  t.test('of a live cluster says where it listens, and where its CA is if it made one', async (t) => {
+    const serving = { url: 'https://127.0.0.1:8443', metricsURL: undefined, close: async () => {} }
+    t.equal(greeting({ ...serving, ca: undefined }), 'meshvip listens on https://127.0.0.1:8443\n')
+    t.equal(
+      greeting({ ...serving, ca: { file: '/tmp/ca.crt', pem: '' } }),
+      'meshvip listens on https://127.0.0.1:8443; its CA, new at each start, is /tmp/ca.crt\n',
+    )
+  })
+
   t.test('does not name a CA where the certificate was given', async (t) => {
-    const greeting = standaloneGreeting({
+    const text = standaloneGreeting({
       url: 'https://127.0.0.1:8443',
       metricsURL: undefined,
       ca: undefined,
       close: async () => {},
     })
-    t.notMatch(greeting, 'Its CA')
+    t.notMatch(text, 'Its CA')
     t.strictSame(
-      commandsIn(greeting).map(({ ca }) => ca),
+      commandsIn(text).map(({ ca }) => ca),
       ['CA.crt', 'CA.crt'],
     )
   })
