@@ -18,7 +18,7 @@ export const judge = (
   const dryRun = request.dryRun ?? false
   const batch = policy.dryRun.batchFieldManagers.has(request.options?.fieldManager ?? '')
   return cluster.ask((view) => {
-    const circumstances = { view, policy, dryRun, batch, claimed }
+    const circumstances = { view, policy, dryRun, batch, claimed, now: new Date() }
     return subject.kind === 'Service'
       ? judgeService(subject.object, subject.before, circumstances)
       : judgeVirtualService(subject.object, subject.before, circumstances)

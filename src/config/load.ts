@@ -3,7 +3,9 @@ import { LineCounter, parseDocument, visit } from 'yaml'
 import { parseCidr } from '../api/address.ts'
 import type { ReservedPort } from '../istio/ports.ts'
 import type { Action } from '../rules/finding.ts'
+import { rules } from '../rules/index.ts'
 import { type DryRunPolicy, defaultPolicy, type Policy, type RuleActions } from '../rules/policy.ts'
+import { type LabelSelector, namePattern } from '../rules/selector.ts'
 import { createPool } from '../vip/pools.ts'
 import { configurationSchema } from './schema.ts'
 
@@ -15,7 +17,10 @@ type Configuration = {
   allowedExternalIPs?: string[]
   reservedPorts?: { port: number; use: string; by?: ReservedPort['by'] }[]
   dryRun?: Partial<Omit<DryRunPolicy, 'batchFieldManagers'>> & { batchFieldManagers?: string[] }
-  rules?: Record<string, Action | Partial<RuleActions>>
+  rules?: WrittenActions
+  namespaces?: { selector: LabelSelector; rules: WrittenActions }[]
+  enforcement?: Policy['enforcement']
+  exemptions?: { rules: string[]; namespaces?: string[]; names?: string[]; reason: string; expires?: string }[]
   docsURL?: string
 }
 
@@ -62,13 +67,35 @@ const withoutNulls = (value: unknown): unknown =>
 const formatPath = (path: Path): string =>
   path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('')
 
-const compileActions = (written: Configuration['rules']): Policy['actions'] => {
-  const actions = new Map(defaultPolicy.actions)
-  for (const [id, value] of Object.entries(written ?? {})) {
-    const whole = typeof value === 'string' ? { virtualHost: value, other: value } : value
-    actions.set(id, { ...(actions.get(id) as RuleActions), ...whole })
-  }
-  return actions
+type WrittenActions = Record<string, Action | Partial<RuleActions>>
+
+const readActions = (written: WrittenActions): ReadonlyMap<string, Partial<RuleActions>> =>
+  new Map(
+    Object.entries(written).map(([id, value]) => [
+      id,
+      typeof value === 'string' ? { virtualHost: value, other: value } : value,
+    ]),
+  )
+
+const compileActions = (written: WrittenActions): Policy['actions'] => {
+  const overrides = readActions(written)
+  return new Map([...defaultPolicy.actions].map(([id, actions]) => [id, { ...actions, ...overrides.get(id) }]))
+}
+
+const compilePatterns = (written: readonly string[] = ['*']): RegExp[] => written.map(namePattern)
+
+const parseDay = (day: string): Date => {
+  const date = new Date(`${day}T00:00:00Z`)
+  // Date takes 30 February for 2 March.
+  if (Number.isNaN(date.getTime()) || !date.toISOString().startsWith(day)) throw new Error(`${day} is no day`)
+  return date
+}
+
+const compileRulePatterns = (written: readonly string[]): RegExp[] => {
+  const compiled = compilePatterns(written)
+  const idle = compiled.findIndex((pattern) => !rules.some(({ id }) => pattern.test(id)))
+  if (idle !== -1) throw new Error(`no rule is called ${written[idle]}`)
+  return compiled
 }
 
 /**
@@ -140,7 +167,19 @@ export const loadPolicy = (text: string, file: string): Policy => {
           ? defaultPolicy.dryRun.batchFieldManagers
           : new Set(written.dryRun.batchFieldManagers),
     },
-    actions: compileActions(written.rules),
+    actions: compileActions(written.rules ?? {}),
+    namespaceActions: (written.namespaces ?? []).map(({ selector, rules }) => ({
+      selector,
+      actions: readActions(rules),
+    })),
+    enforcement: written.enforcement ?? defaultPolicy.enforcement,
+    exemptions: (written.exemptions ?? []).map(({ rules, namespaces, names, reason, expires }, index) => ({
+      rules: at(['exemptions', index, 'rules'], () => compileRulePatterns(rules)),
+      namespaces: compilePatterns(namespaces),
+      names: compilePatterns(names),
+      reason,
+      expires: expires === undefined ? undefined : at(['exemptions', index, 'expires'], () => parseDay(expires)),
+    })),
     docsURL: written.docsURL?.replace(/\/$/, '') ?? defaultPolicy.docsURL,
   } satisfies Policy)
 }

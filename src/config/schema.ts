@@ -2,6 +2,35 @@ import { rules } from '../rules/index.ts'
 
 const action = { enum: ['deny', 'warn', 'audit', 'off'] }
 
+/** One action for all, or one for virtual hosts and one for others. */
+const ruleActions = {
+  anyOf: [action, { type: 'object', additionalProperties: false, properties: { virtualHost: action, other: action } }],
+}
+
+const patterns = { type: 'array', minItems: 1, items: { type: 'string', minLength: 1 } }
+
+const labelSelector = {
+  description: 'A label selector, as Kubernetes has it.',
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    matchLabels: { type: 'object', required: [], additionalProperties: { type: 'string' } },
+    matchExpressions: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['key', 'operator'],
+        properties: {
+          key: { type: 'string', minLength: 1 },
+          operator: { enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] },
+          values: { type: 'array', items: { type: 'string' } },
+        },
+      },
+    },
+  },
+}
+
 /** The JSON Schema of the configuration file. */
 export const configurationSchema = {
   $schema: 'http://json-schema.org/draft-07/schema#',
@@ -78,22 +107,53 @@ export const configurationSchema = {
       type: 'object',
       additionalProperties: false,
       properties: Object.fromEntries(
-        rules.map(({ id, finds, defaults }) => [
-          id,
-          {
-            description: finds,
-            anyOf: [
-              action,
-              {
-                type: 'object',
-                additionalProperties: false,
-                properties: { virtualHost: action, other: action },
-              },
-            ],
-            default: defaults,
-          },
-        ]),
+        rules.map(({ id, finds, defaults }) => [id, { description: finds, ...ruleActions, default: defaults }]),
       ),
+    },
+    namespaces: {
+      description:
+        'Other actions for rules in the namespaces that a label selector matches; the first entry that names a rule counts.',
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['selector', 'rules'],
+        properties: {
+          selector: labelSelector,
+          rules: {
+            type: 'object',
+            additionalProperties: false,
+            properties: Object.fromEntries(rules.map(({ id }) => [id, ruleActions])),
+          },
+        },
+      },
+      default: [],
+    },
+    enforcement: {
+      description: 'audit: everything is admitted, and what is found is only in log, metrics and audit annotations.',
+      enum: ['enforce', 'audit'],
+      default: 'enforce',
+    },
+    exemptions: {
+      description: 'What is let pass, with a warning that gives the reason. In patterns * stands for any characters.',
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['rules', 'reason'],
+        properties: {
+          rules: { description: 'Patterns of rule ids.', ...patterns },
+          namespaces: { description: 'Patterns of namespaces; all where it is left out.', ...patterns },
+          names: { description: 'Patterns of object names; all where it is left out.', ...patterns },
+          reason: { description: 'As it stands in the warning.', type: 'string', minLength: 1 },
+          expires: {
+            description: 'The day (YYYY-MM-DD, UTC) from which on it does not hold any more.',
+            type: 'string',
+            pattern: '^\\d{4}-\\d{2}-\\d{2}$',
+          },
+        },
+      },
+      default: [],
     },
     docsURL: {
       description: "Where the pages of the rules are: a finding's link is this, a slash, and the rule's id.",

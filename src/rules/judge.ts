@@ -1,8 +1,12 @@
+import type { NamespacedName } from '../api/metadata.ts'
 import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { emit } from '../istio/emission.ts'
+import type { ClusterView } from '../view/view.ts'
+import { exemptionFor, exemptionNote } from './exemption.ts'
 import type { Action, Finding } from './finding.ts'
 import { serviceRules, virtualServiceRules } from './index.ts'
+import { actionFor } from './policy.ts'
 import type { Context, Rule } from './rule.ts'
 import { isSelected, type VirtualHostBy, virtualHostBy, virtualServiceScope } from './virtual-host.ts'
 
@@ -28,6 +32,8 @@ export type Circumstances = Context & {
   dryRun: boolean
   /** A dry run of one who applies batches: what this object contradicts may change with it. */
   batch: boolean
+  /** By which exemptions expire. */
+  now: Date
 }
 
 export const isDenied = ({ outcomes }: Verdict): boolean => outcomes.some(({ action }) => action === 'deny')
@@ -50,28 +56,43 @@ const run = <S extends Context>(rules: readonly Rule<S>[], subject: S, actionOf:
     return rule.check(subject).map((finding) => ({ finding: { ...finding, rule: rule.id }, action }))
   })
 
-/** Turns what was found into outcomes: each finding's own limit, then the object as it was before, then the dry run. */
+/** What comes of a finding: its own limit first, then the owners' exemptions, the object as it was before, the dry run. */
+const outcomeOf = (
+  { finding, action: configured }: Found,
+  known: ReadonlySet<string>,
+  object: NamespacedName,
+  { dryRun, batch, policy, now }: Circumstances,
+): Outcome => {
+  const action = milder(configured, finding.atMost ?? 'deny')
+  if (policy.enforcement === 'audit') return { ...finding, action: 'audit' }
+  const exemption = exemptionFor(policy.exemptions, finding.rule, object, now)
+  if (exemption !== undefined) return { ...finding, action: milder(action, 'warn'), note: exemptionNote(exemption) }
+  if (action !== 'deny') return { ...finding, action }
+  if (known.has(identity(finding))) return { ...finding, action: 'warn', note: 'it was so before' }
+  if (dryRun && finding.missing && policy.dryRun.missing === 'warn') {
+    return { ...finding, action: 'warn', note: 'refused unless the missing object is applied first' }
+  }
+  if (dryRun && finding.mismatch && (batch || policy.dryRun.mismatch === 'warn')) {
+    return { ...finding, action: 'warn', note: 'refused unless the other object is changed as well' }
+  }
+  return { ...finding, action }
+}
+
 const settle = (
   found: readonly Found[],
   before: readonly Found[],
-  { dryRun, batch, policy }: Circumstances,
+  object: NamespacedName,
+  circumstances: Circumstances,
 ): Outcome[] => {
   const known = new Set(before.map(({ finding }) => identity(finding)))
   return found
-    .flatMap(({ finding, action: configured }): Outcome[] => {
-      const action = milder(configured, finding.atMost ?? 'deny')
-      if (action !== 'deny') return [{ ...finding, action }]
-      if (known.has(identity(finding))) return [{ ...finding, action: 'warn', note: 'it was so before' }]
-      if (dryRun && finding.missing && policy.dryRun.missing === 'warn') {
-        return [{ ...finding, action: 'warn', note: 'refused unless the missing object is applied first' }]
-      }
-      if (dryRun && finding.mismatch && (batch || policy.dryRun.mismatch === 'warn')) {
-        return [{ ...finding, action: 'warn', note: 'refused unless the other object is changed as well' }]
-      }
-      return [{ ...finding, action }]
-    })
+    .map((one) => outcomeOf(one, known, object, circumstances))
     .sort((a, b) => collator.compare(a.field, b.field))
 }
+
+/** The labels of a namespace; none where the view does not list it. */
+const labelsOf = (namespace: string, view: ClusterView): ReadonlyMap<string, string> =>
+  view.namespace(namespace)?.labels ?? new Map()
 
 const findInService = (service: Service, circumstances: Circumstances): { found: Found[]; by: VirtualHostBy } => {
   const { policy, view } = circumstances
@@ -80,7 +101,9 @@ const findInService = (service: Service, circumstances: Circumstances): { found:
   // Outside the mesh Istio's rules do not hold; taking somebody else's address is wrong everywhere.
   const inMesh = by !== undefined || isSelected(service.namespace, view)
   const found = run(serviceRules, { ...circumstances, service, isVirtualHost: by !== undefined }, (rule) =>
-    inMesh || rule.kinds.includes('security') ? (policy.actions.get(rule.id)?.[column] ?? 'off') : 'off',
+    inMesh || rule.kinds.includes('security')
+      ? actionFor(policy, rule.id, column, labelsOf(service.namespace, view))
+      : 'off',
   )
   return { found, by }
 }
@@ -89,7 +112,7 @@ const findInService = (service: Service, circumstances: Circumstances): { found:
 export const judgeService = (service: Service, before: Service | undefined, circumstances: Circumstances): Verdict => {
   const { found, by } = findInService(service, circumstances)
   const old = before === undefined ? [] : findInService(before, circumstances).found
-  const outcomes = settle(found, old, circumstances)
+  const outcomes = settle(found, old, service, circumstances)
   // A Service that is refused for what it says is given no address: that it has none is no finding of its own.
   const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing'
   const refused = outcomes.some((outcome) => outcome.action === 'deny' && !consequence(outcome))
@@ -109,7 +132,7 @@ const findInVirtualService = (virtualService: VirtualService, circumstances: Cir
   // Istio honours VirtualServices in every namespace; outside the mesh's own we only advise.
   const limit: Action = isSelected(virtualService.namespace, view) ? 'deny' : 'warn'
   return run(virtualServiceRules, { ...circumstances, virtualService, emission }, (rule) =>
-    milder(policy.actions.get(rule.id)?.[column] ?? 'off', limit),
+    milder(actionFor(policy, rule.id, column, labelsOf(virtualService.namespace, view)), limit),
   )
 }
 
@@ -122,6 +145,7 @@ export const judgeVirtualService = (
   outcomes: settle(
     findInVirtualService(virtualService, circumstances),
     before === undefined ? [] : findInVirtualService(before, circumstances),
+    virtualService,
     circumstances,
   ),
   isVirtualHost: false,

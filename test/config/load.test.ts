@@ -21,6 +21,9 @@ t.test('the defaults are those of the runbook', async (t) => {
     virtualHosts: 'inferred',
     pools: [{ cidr: '240.240.0.0/16', network: 0xf0f00000, span: 65536 }],
     allowedExternalIPs: [],
+    namespaceActions: [],
+    enforcement: 'enforce',
+    exemptions: [],
     dryRun: {
       missing: 'warn',
       mismatch: 'deny',
@@ -44,7 +47,17 @@ t.test('the defaults that the schema tells are the true ones', async (t) => {
   )
   t.strictSame(
     told.map(([name]) => name),
-    ['clusterDomain', 'virtualHosts', 'pools', 'allowedExternalIPs', 'dryRun', 'docsURL'],
+    [
+      'clusterDomain',
+      'virtualHosts',
+      'pools',
+      'allowedExternalIPs',
+      'dryRun',
+      'namespaces',
+      'enforcement',
+      'exemptions',
+      'docsURL',
+    ],
   )
   for (const [name, property] of told) {
     t.strictSame(load(JSON.stringify({ [name]: property.default })), defaultPolicy, name)
@@ -82,6 +95,9 @@ docsURL: https://docs.example.com/meshvip
       [15021, { use: 'health checks', by: 'sidecar' }],
       [15010, { use: 'discovery', by: 'istiod' }],
     ]),
+    namespaceActions: [],
+    enforcement: 'enforce',
+    exemptions: [],
     dryRun: { missing: 'deny', mismatch: 'warn', batchFieldManagers: new Set(['flux']) },
     actions: defaultPolicy.actions,
     docsURL: 'https://docs.example.com/meshvip',
@@ -292,4 +308,51 @@ t.test('aliases that explode are a mistake in the file', async (t) => {
     thrown(() => load(['l0: &l0 x', ...levels].join('\n'))),
     /^ConfigurationError: meshvip\.yaml:1:1: Excessive alias count/,
   )
+})
+
+t.test('namespaces, enforcement and exemptions are compiled', async (t) => {
+  const policy = load(`
+enforcement: audit
+namespaces:
+  - selector: { matchLabels: { team: a }, matchExpressions: [{ key: env, operator: Exists }] }
+    rules: { service-port-80: warn, service-port-name: { other: "off" } }
+exemptions:
+  - { rules: [service-port-*], namespaces: [a], names: [b], reason: moving, expires: 2028-02-29 }
+  - { rules: [service-vip-taken], reason: known }
+`)
+  t.equal(policy.enforcement, 'audit')
+  t.strictSame(policy.namespaceActions, [
+    {
+      selector: { matchLabels: { team: 'a' }, matchExpressions: [{ key: 'env', operator: 'Exists' }] },
+      actions: new Map<string, object>([
+        ['service-port-80', { virtualHost: 'warn', other: 'warn' }],
+        ['service-port-name', { other: 'off' }],
+      ]),
+    },
+  ])
+  t.strictSame(policy.exemptions, [
+    {
+      rules: [/^service-port-.*$/],
+      namespaces: [/^a$/],
+      names: [/^b$/],
+      reason: 'moving',
+      expires: new Date('2028-02-29T00:00:00Z'),
+    },
+    { rules: [/^service-vip-taken$/], namespaces: [/^.*$/], names: [/^.*$/], reason: 'known', expires: undefined },
+  ])
+})
+
+t.test('an exemption that can mean nothing says so', async (t) => {
+  const exemption = (fields: string) => thrown(() => load(`exemptions:\n  - { reason: a, ${fields} }`))
+  t.match(
+    exemption('rules: [service-*, service-prt-80]'),
+    /:2:\d+: exemptions\[0\]\.rules: no rule is called service-prt-80$/,
+  )
+  t.match(
+    exemption('rules: [service-*], expires: 2026-02-30'),
+    /:2:\d+: exemptions\[0\]\.expires: 2026-02-30 is no day$/,
+  )
+  t.match(exemption('rules: [service-*], expires: 2026-13-01'), /exemptions\[0\]\.expires: 2026-13-01 is no day$/)
+  t.match(exemption('rules: [service-*], expires: soon'), /exemptions\[0\]\.expires: must match pattern/)
+  t.match(exemption('rules: []'), /exemptions\[0\]\.rules: must NOT have fewer than 1 items/)
 })

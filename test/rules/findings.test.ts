@@ -59,7 +59,14 @@ spec: { parentRef: { group: example.com, resource: gateways, namespace: shop, na
 )
 
 const policy = { ...defaultPolicy, allowedExternalIPs: [parseCidr('198.51.100.0/24'), parseCidr('2001:db8::/32')] }
-const circumstances = { view: store, policy, dryRun: false, batch: false, claimed: false }
+const circumstances = {
+  view: store,
+  policy,
+  dryRun: false,
+  batch: false,
+  claimed: false,
+  now: new Date('2026-03-01T12:00:00Z'),
+}
 
 const show = ({ action, rule, field, problem, fix }: Outcome): string =>
   `${action} ${rule} ${field}: ${problem}. Fix: ${fix}`

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { parseService, type Service } from '../../src/api/service.ts'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
+import { loadPolicy } from '../../src/config/load.ts'
 import { type Circumstances, judgeService, judgeVirtualService, type Verdict } from '../../src/rules/judge.ts'
 import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
@@ -29,6 +30,7 @@ const circumstances = (overrides: Partial<Circumstances> = {}): Circumstances =>
   dryRun: false,
   batch: false,
   claimed: false,
+  now: new Date('2026-03-01T12:00:00Z'),
   ...overrides,
 })
 
@@ -227,4 +229,57 @@ await t.test('gateways that are wrong in another way than before are refused', a
   t.strictSame(judged(others, absent), ['deny virtualservice-mesh-gateway spec.gateways'])
   t.strictSame(judged(absent, absent), ['warn virtualservice-mesh-gateway spec.gateways'])
   t.strictSame(judged(others, others), ['warn virtualservice-mesh-gateway spec.gateways'])
+})
+
+await t.test('in a namespace that a selector matches a rule may have another action', async (t) => {
+  const overrides = (...namespaceActions: Policy['namespaceActions']) =>
+    circumstances({ policy: { ...defaultPolicy, namespaceActions } })
+  const mesh = { matchLabels: { 'istio-injection': 'enabled' } }
+  const warn = { selector: mesh, actions: new Map([['service-port-80', { virtualHost: 'warn' as const }]]) }
+  const off = {
+    selector: {},
+    actions: new Map([['service-port-80', { virtualHost: 'off' as const, other: 'deny' as const }]]),
+  }
+  const elsewhere = { ...off, selector: { matchLabels: { team: 'other' } } }
+  const bad = service([{ name: 'http', port: 80 }], address)
+  const judged = (given: Circumstances) => said(judgeService(bad, undefined, given))
+  t.strictSame(judged(overrides(warn)), ['warn service-port-80 spec.ports[0].port'])
+  t.strictSame(judged(overrides(elsewhere)), ['deny service-port-80 spec.ports[0].port'])
+  t.strictSame(judged(overrides(off, warn)), [], 'the first that names the rule counts')
+  t.strictSame(judged(overrides(elsewhere, warn)), ['warn service-port-80 spec.ports[0].port'])
+  const ordinary = service([{ name: 'http', port: 80 }], { selector: { app: 'a' } })
+  t.strictSame(
+    said(judgeService(ordinary, undefined, overrides(warn, off))),
+    ['deny service-port-80 spec.ports[0].port'],
+    'a column that an entry does not name is the next one’s',
+  )
+})
+
+await t.test('with enforcement audit everything is admitted and recorded', async (t) => {
+  const policy = { ...defaultPolicy, enforcement: 'audit' as const }
+  const verdict = judgeService(service([{ name: 'web', port: 80 }], address), undefined, circumstances({ policy }))
+  t.strictSame(said(verdict), [
+    'audit service-port-name spec.ports[0].name',
+    'audit service-port-80 spec.ports[0].port',
+  ])
+})
+
+await t.test('what the owners exempt is let pass, with the reason, until the day', async (t) => {
+  const exempted = (exemption: object, rule = 'service-port-80') => {
+    const { exemptions } = loadPolicy(
+      JSON.stringify({ exemptions: [{ rules: [rule], reason: 'moving', ...exemption }] }),
+      'x',
+    )
+    const given = circumstances({ policy: { ...defaultPolicy, exemptions } })
+    const { outcomes } = judgeService(service([{ name: 'http', port: 80 }], address), undefined, given)
+    return outcomes.map(({ action, note }) => `${action} ${note}`)
+  }
+  t.strictSame(exempted({}), ['warn exempted: moving'])
+  t.strictSame(exempted({}, 'service-*'), ['warn exempted: moving'])
+  t.strictSame(exempted({}, 'virtualservice-*'), ['deny undefined'])
+  t.strictSame(exempted({ namespaces: ['sh*'], names: ['inv*ces'] }), ['warn exempted: moving'])
+  t.strictSame(exempted({ namespaces: ['payments', 'shop-*'] }), ['deny undefined'])
+  t.strictSame(exempted({ names: ['orders'] }), ['deny undefined'])
+  t.strictSame(exempted({ expires: '2026-03-02' }), ['warn exempted until 2026-03-02: moving'])
+  t.strictSame(exempted({ expires: '2026-03-01' }), ['deny undefined'], 'no more on the day itself')
 })
