@@ -80,7 +80,8 @@ const configurationPage = (): string => {
 # Configuration
 
 One YAML file, given with \`--config FILE\`. Everything may be left out. A file that is wrong stops the start, with the line, the
-field and what is expected there.
+field and what is expected there. It is loaded anew when it changes; a wrong one then leaves the one in force as it is, and a log
+line says why. Another `clusterDomain` takes a restart.
 
 | field | type | default | what it is |
 | --- | --- | --- | --- |
@@ -96,6 +97,17 @@ rules:
   service-port-80: warn # for virtual hosts and others alike
   service-port-name:
     other: "off"
+namespaces:
+  - selector:
+      matchLabels:
+        stage: test
+    rules:
+      virtualservice-host-unknown: warn
+exemptions:
+  - rules: [service-port-80]
+    namespaces: [legacy-*]
+    reason: moves to port 8080 in spring
+    expires: 2027-04-01
 \`\`\`
 `
 }

@@ -17,6 +17,16 @@ const hostPort = (text: string): HostPort => {
   return parsed
 }
 
+/** A number of seconds; ten minutes are longer than anybody waits for a process to end. */
+const seconds = (text: string): number => {
+  if (!/^\d{1,3}$/.test(text) || Number(text) > 600)
+    throw new InvalidArgumentError('write a number of seconds, 600 at most.')
+  return Number(text)
+}
+
+/** It takes some seconds until every API server has forgotten the endpoint of a pod that ends. */
+const podDrainSeconds = 5
+
 type ServeFlags = {
   standalone?: true | string
   kubeconfig?: string
@@ -25,10 +35,11 @@ type ServeFlags = {
   tlsCert?: string
   tlsKey?: string
   config?: string
+  drain?: number
 }
 
 const serveOptions = (flags: ServeFlags): ServeOptions => {
-  const { standalone, kubeconfig, listen, metricsListen, tlsCert, tlsKey, config } = flags
+  const { standalone, kubeconfig, listen, metricsListen, tlsCert, tlsKey, config, drain } = flags
   if (standalone !== undefined && kubeconfig !== undefined) {
     throw new UsageError('--standalone and --kubeconfig exclude each other: the cluster is either in memory or live')
   }
@@ -43,6 +54,7 @@ const serveOptions = (flags: ServeFlags): ServeOptions => {
     ...(metricsListen === undefined ? {} : { metricsListen }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: tlsCert, key: tlsKey } }),
     ...(config === undefined ? {} : { config }),
+    drain: 1000 * (drain ?? (inPod ? podDrainSeconds : 0)),
   }
 }
 
@@ -75,6 +87,7 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--tls-cert <FILE>', 'the serving certificate, PEM (default: a self-made one)')
     .option('--tls-key <FILE>', 'the key of the serving certificate, PEM')
     .option('--config <FILE>', 'the configuration, YAML')
+    .option('--drain <SECONDS>', `how long a stop answers as usual (default: 0, in a pod ${podDrainSeconds})`, seconds)
     .option('--metrics-listen <HOST:PORT>', 'where to serve /livez, /readyz and /metrics over HTTP', hostPort)
     .action((flags: ServeFlags) => runServe(flags, output))
   try {

@@ -65,6 +65,10 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
       ['serve', '--listen', '8443'],
       "error: option '--listen <HOST:PORT>' argument '8443' is invalid. write it as HOST:PORT, such as 127.0.0.1:8443.\n",
     ],
+    ...['-1', '601', '5s', '9999'].map((drain): [string[], RegExp] => [
+      ['serve', '--standalone', '--drain', drain],
+      /^error: option '--drain <SECONDS>' argument '.*' is invalid\. write a number of seconds, 600 at most\.\n$/,
+    ]),
     [['serve'], 'meshvip: this is no pod of a cluster: say --kubeconfig FILE, or --standalone to run without one\n'],
     [
       ['serve', '--standalone', '--kubeconfig', 'x'],
@@ -145,7 +149,7 @@ t.test('a Node that is too old is one sentence', async (t) => {
 })
 
 t.test('standalone it greets, serves, and ends well at Ctrl-C', async (t) => {
-  const probes = ['--metrics-listen', '127.0.0.1:0']
+  const probes = ['--metrics-listen', '127.0.0.1:0', '--drain', '0']
   const meshvip = startMeshvip(t, ['serve', '--standalone', ...anyPort, ...probes], { entry: 'bin/meshvip.js' })
   const [, url = ''] = await meshvip.printed(/^meshvip listens on (\S+), with a cluster in memory\./m)
   const [, ca = ''] = await meshvip.printed(/^Its CA, new at each start: (\S+)$/m)

@@ -2,14 +2,16 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { type Backend, liveBackend, memoryBackend } from '../admission/backend.ts'
 import { makeServingCertificate } from '../certificates/self-made.ts'
 import { loadPolicy } from '../config/load.ts'
+import { watchPolicy } from '../config/watch.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubeConfig } from '../kubernetes/config.ts'
-import { defaultPolicy, type Policy } from '../rules/policy.ts'
+import { defaultPolicy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
@@ -29,6 +31,8 @@ export type ServeOptions = {
   /** PEM files; without them a certificate of our own, for as long as the process lives. */
   tls?: { cert: string; key: string }
   config?: string
+  /** Milliseconds for which a stop answers as usual, until those who send us requests have forgotten us; none where it is left out. */
+  drain?: number
   /** Where log lines go; the standard output unless a test listens. */
   log?: { write(line: string): void }
 }
@@ -40,9 +44,15 @@ export type Serving = {
   metricsURL: string | undefined
   /** The CA that signed our own certificate, and where it was written; undefined where we were given one. */
   ca: { file: string; pem: string } | undefined
-  /** Answers what is under way, then stops listening. */
+  /**
+   * Stops: is not ready any more at once, answers as usual for the time of `drain`, then asks whoever still comes to come again
+   * elsewhere, and stops listening once what is under way is answered.
+   */
   close(): Promise<void>
 }
+
+/** Milliseconds after which a change of the configuration is seen. */
+const reloadInterval = 2_000
 
 const readFileOf = async (option: string, file: string): Promise<string> => {
   try {
@@ -52,7 +62,7 @@ const readFileOf = async (option: string, file: string): Promise<string> => {
   }
 }
 
-const openBackend = async ({ standalone, kubeconfig }: ServeOptions, { clusterDomain }: Policy): Promise<Backend> => {
+const openBackend = async ({ standalone, kubeconfig }: ServeOptions, clusterDomain: string): Promise<Backend> => {
   if (standalone === undefined) return liveBackend(new KubernetesClient(loadKubeConfig(kubeconfig)), clusterDomain)
   const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })
   if (standalone !== true) for (const object of await readManifests(standalone)) store.put(object)
@@ -82,11 +92,11 @@ const certificateNames = (host: string): string[] => [
 
 /** Starts the webhook. Rejects with an Error whose message is one sentence for whoever started it. */
 export const serve = async (options: ServeOptions): Promise<Serving> => {
-  const policy =
-    options.config === undefined
-      ? defaultPolicy
-      : loadPolicy(await readFileOf('--config', options.config), options.config)
-  const backend = await openBackend(options, policy)
+  const { config } = options
+  const text = config === undefined ? '' : await readFileOf('--config', config)
+  let policy = config === undefined ? defaultPolicy : loadPolicy(text, config)
+  const { clusterDomain } = policy
+  const backend = await openBackend(options, clusterDomain)
   const given =
     options.tls === undefined
       ? undefined
@@ -98,13 +108,20 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     given === undefined ? await makeServingCertificate(certificateNames(options.listen.host), new Date()) : undefined
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
+  /** Whether probes are told to send us requests, and whether we answer those that come. */
   let ready = false
-  const isReady = () => ready
+  let answering = false
 
   const closers: (() => Promise<void>)[] = []
+  const stopped = new AbortController()
   let folder: string | undefined
   const close = async () => {
-    ready = false
+    if (ready) {
+      ready = false
+      await sleep(options.drain ?? 0)
+    }
+    answering = false
+    stopped.abort()
     await Promise.all(closers.map((closeServer) => closeServer()))
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   }
@@ -112,7 +129,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     const tls = (given ?? made) as { cert: string; key: string }
     let webhook: FastifyInstance
     try {
-      webhook = createWebhookServer({ backend, policy: () => policy, metrics, logger, tls, isReady })
+      webhook = createWebhookServer({ backend, policy: () => policy, metrics, logger, tls, isReady: () => answering })
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
     }
@@ -120,7 +137,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     const address = await listen(webhook, options.listen, '--listen')
     let metricsURL: string | undefined
     if (options.metricsListen !== undefined) {
-      const health = createHealthServer({ metrics, isReady })
+      const health = createHealthServer({ metrics, isReady: () => ready })
       closers.push(closeGracefully(health))
       metricsURL = `http://${formatHostPort(await listen(health, options.metricsListen, '--metrics-listen'))}`
     }
@@ -137,7 +154,22 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         )
       }
     }
+    if (config !== undefined) {
+      void watchPolicy({
+        file: config,
+        text,
+        interval: reloadInterval,
+        signal: stopped.signal,
+        onPolicy: (loaded) => {
+          // What is in view is indexed by it.
+          policy = { ...loaded, clusterDomain }
+          logger.info({ config }, 'the configuration was loaded anew; another clusterDomain takes a restart')
+        },
+        onError: (err) => logger.error({ err, config }, 'the configuration cannot be used; the one in force stays'),
+      })
+    }
     ready = true
+    answering = true
     return { url: `https://${formatHostPort(address)}`, metricsURL, ca, close }
   } catch (error) {
     await close()

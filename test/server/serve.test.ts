@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, Server } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
@@ -53,6 +54,43 @@ t.test('the CA is in a file for as long as it serves', async (t) => {
   t.equal(readFileSync(file, 'utf8'), serving.ca?.pem)
   await serving.close()
   t.equal(existsSync(file), false)
+})
+
+t.test('a stop answers as usual until it is forgotten, but is not ready any more', async (t) => {
+  const serving = await start(t, { standalone: true, metricsListen: anyPort, drain: 500 })
+  const ready = async () => (await fetch(`${serving.metricsURL}/readyz`)).status
+  const answer = async () =>
+    (await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))).status
+  t.equal(await ready(), 200)
+  const closed = serving.close()
+  t.equal(await ready(), 503)
+  t.equal(await answer(), 200)
+  await closed
+  await t.rejects(answer(), { code: 'ECONNREFUSED' })
+})
+
+t.test('a configuration that changes is in force without a restart', async (t) => {
+  const folder = t.testdir({ 'meshvip.yaml': 'pools: [{ cidr: 10.9.0.0/24 }]' })
+  const log = new CapturedLog()
+  const serving = await start(t, { standalone: true, config: `${folder}/meshvip.yaml`, log })
+  const address = async () => {
+    const { body } = await postOverTls(
+      `${serving.url}/mutate`,
+      caOf(serving),
+      review(service('orders'), { dryRun: true }),
+    )
+    return JSON.stringify(patchIn(responseIn(body)))
+  }
+  t.match(await address(), '10.9.0.')
+  const told = async (message: string) => {
+    while (!log.lines.some(({ msg }) => String(msg).startsWith(message))) await sleep(50)
+  }
+  writeFileSync(`${folder}/meshvip.yaml`, 'pools: []')
+  await told('the configuration cannot be used')
+  t.match(await address(), '10.9.0.', 'a wrong one changes nothing')
+  writeFileSync(`${folder}/meshvip.yaml`, 'pools: [{ cidr: 10.8.0.0/24 }]')
+  await told('the configuration was loaded anew')
+  t.match(await address(), '10.8.0.')
 })
 
 t.test('closing twice is closing', async (t) => {
