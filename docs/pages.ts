@@ -81,7 +81,7 @@ const configurationPage = (): string => {
 
 One YAML file, given with \`--config FILE\`. Everything may be left out. A file that is wrong stops the start, with the line, the
 field and what is expected there. It is loaded anew when it changes; a wrong one then leaves the one in force as it is, and a log
-line says why. Another `clusterDomain` takes a restart.
+line says why. Another \`clusterDomain\` takes a restart.
 
 | field | type | default | what it is |
 | --- | --- | --- | --- |
