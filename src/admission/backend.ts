@@ -22,8 +22,10 @@ export const memoryBackend = (store: ObjectStore): Backend => ({
   claims: new MemoryClaims(store),
   admitted: (object) => store.put(object),
   deleted: (kind, name) => {
-    if (kind === 'Service') store.deleteService(name)
-    else store.deleteVirtualService(name)
+    store.delete(kind, name)
+    // Nobody collects the claims of a cluster in memory.
+    if (kind === 'Service')
+      for (const claim of store.claimsOf(name)) store.delete('IPAddress', { namespace: '', name: claim })
   },
 })
 

@@ -1,13 +1,12 @@
 import { Fields } from './fields.ts'
-import type { NamespacedName } from './metadata.ts'
+import { type NamespacedName, readName } from './metadata.ts'
 
 export const managedByLabel = 'ipaddress.kubernetes.io/managed-by'
 export const ipFamilyLabel = 'ipaddress.kubernetes.io/ip-family'
 export const managedBy = 'meshvip.dev'
 
 /** A networking.k8s.io/v1 IPAddress: its name is the address, and there can be only one of a name. */
-export type IPAddress = {
-  address: string
+export type IPAddress = NamespacedName & {
   /** spec.parentRef, where it names a Service; undefined where it names anything else. */
   service: NamespacedName | undefined
   /** spec.parentRef as text, whatever it names. */
@@ -23,7 +22,7 @@ export const parseIPAddress = (object: unknown): IPAddress => {
   const name = { namespace: parent.string('namespace') ?? '', name: parent.string('name') ?? '' }
   const isService = group === '' && resource === 'services'
   return {
-    address: fields.object('metadata').string('name') ?? '',
+    ...readName(fields),
     service: isService ? name : undefined,
     parent: isService ? `Service ${name.namespace}/${name.name}` : `${resource} ${name.namespace}/${name.name}`,
   }

@@ -1,6 +1,6 @@
 import type { Fields } from './fields.ts'
 
-/** What identifies a namespaced object; `<namespace>/<name>` in text. */
+/** What identifies an object; `<namespace>/<name>` in text. The namespace is empty where its kind is cluster-scoped. */
 export type NamespacedName = { namespace: string; name: string }
 
 export const formatName = ({ namespace, name }: NamespacedName): string => `${namespace}/${name}`

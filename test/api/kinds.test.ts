@@ -41,7 +41,7 @@ t.test('an object without kind or apiVersion is not known', async (t) => {
 t.test('a known object is projected', async (t) => {
   t.strictSame(parseObject({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }), {
     kind: 'Namespace',
-    object: { name: 'shop', labels: new Map() },
+    object: { namespace: '', name: 'shop', labels: new Map() },
   })
 })
 
@@ -81,7 +81,11 @@ t.test('each kind is where the API server has it', async (t) => {
 
 t.test('a Namespace is its name and labels', async (t) => {
   const object = { metadata: { name: 'shop', labels: { 'istio-injection': 'enabled' } } }
-  t.strictSame(parseNamespace(object), { name: 'shop', labels: new Map([['istio-injection', 'enabled']]) })
+  t.strictSame(parseNamespace(object), {
+    namespace: '',
+    name: 'shop',
+    labels: new Map([['istio-injection', 'enabled']]),
+  })
 })
 
 t.test('an EndpointSlice tells its Service and who made it', async (t) => {
@@ -144,9 +148,9 @@ t.test('an IPAddress tells what it is claimed for', async (t) => {
     ['nothing', undefined, undefined, ' /'],
   ]
   for (const [story, parentRef, service, parent] of rows) {
-    t.strictSame(claim(parentRef), { address: '240.240.200.1', service, parent }, story)
+    t.strictSame(claim(parentRef), { namespace: '', name: '240.240.200.1', service, parent }, story)
   }
-  t.strictSame(parseIPAddress({}).address, '')
+  t.strictSame(parseIPAddress({}).name, '')
 })
 
 t.test('the labels of our claims are those that Kubernetes reads', async (t) => {

@@ -9,7 +9,7 @@ const parse = (text: string) => parseManifests(text, 'objects.yaml')
 const summary = (objects: ReturnType<typeof parse>) =>
   objects.map(({ kind, object }) => {
     if (kind === 'Namespace') return `${kind} ${object.name}`
-    return kind === 'IPAddress' ? `${kind} ${object.address}` : `${kind} ${object.namespace}/${object.name}`
+    return kind === 'IPAddress' ? `${kind} ${object.name}` : `${kind} ${object.namespace}/${object.name}`
   })
 
 const service = (name: string) => `{ apiVersion: v1, kind: Service, metadata: { namespace: shop, name: ${name} } }`

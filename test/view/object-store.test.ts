@@ -75,7 +75,11 @@ t.test('whether namespaces that are not listed belong to the mesh is said at the
 t.test('namespaces and Services are found by name', async (t) => {
   const labels = { 'istio-injection': 'enabled' }
   const store = storeOf(object('v1', 'Namespace', { name: 'shop', labels }), service('orders', { type: 'NodePort' }))
-  t.strictSame(store.namespace('shop'), { name: 'shop', labels: new Map([['istio-injection', 'enabled']]) })
+  t.strictSame(store.namespace('shop'), {
+    namespace: '',
+    name: 'shop',
+    labels: new Map([['istio-injection', 'enabled']]),
+  })
   t.match(store.service(inShop('orders')), { name: 'orders', type: 'NodePort' })
   t.equal(store.service({ namespace: 'test', name: 'orders' }), undefined)
 })
@@ -250,9 +254,9 @@ t.test('a Service or VirtualService that is deleted is gone', async (t) => {
     virtualService('orders', 'orders'),
     virtualService('again', 'orders'),
   )
-  store.deleteService(inShop('orders'))
-  store.deleteVirtualService(inShop('orders'))
-  store.deleteService(inShop('nothing'))
+  store.delete('Service', inShop('orders'))
+  store.delete('VirtualService', inShop('orders'))
+  store.delete('Service', inShop('nothing'))
   t.equal(store.service(inShop('orders')), undefined)
   t.strictSame(store.holders('240.240.0.1'), [])
   t.strictSame(names(store.servicesUnder('*')), ['pay'])
