@@ -1,7 +1,7 @@
 /** The pages that are made from the source of truth. A test fails where they are not as this makes them. */
 import { configurationSchema } from '../src/config/schema.ts'
 import { rules } from '../src/rules/index.ts'
-import { createMetrics } from '../src/server/metrics.ts'
+import { createMetrics, observeView } from '../src/server/metrics.ts'
 import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
 
 const header = '<!-- Made by `npm run docs`; change the source and not this page. -->\n'
@@ -113,7 +113,9 @@ exemptions:
 }
 
 const metricsPage = async (): Promise<string> => {
-  const metrics = (await createMetrics().registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('meshvip_'))
+  const created = createMetrics()
+  observeView(created, [])
+  const metrics = (await created.registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('meshvip_'))
   return `${header}
 # Metrics
 

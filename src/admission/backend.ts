@@ -1,9 +1,9 @@
-import type { KnownObject } from '../api/kinds.ts'
+import type { Kind, KnownObject } from '../api/kinds.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from '../view/object-store.ts'
-import { ReadThroughCluster } from '../view/read-through.ts'
 import type { Cluster } from '../view/view.ts'
+import { WatchedCluster, type WatchedOptions } from '../view/watched.ts'
 import { type Claims, IPAddressClaims, MemoryClaims } from '../vip/claims.ts'
 
 /** What an admission is decided against. */
@@ -13,26 +13,46 @@ export type Backend = {
   /** Told of what was admitted for good. A live cluster learns it from the API server. */
   admitted(object: KnownObject): void
   /** Told of what is deleted. */
-  deleted(kind: 'Service' | 'VirtualService', name: NamespacedName): void
+  deleted(kind: Kind, name: NamespacedName): void
+  /** Whether the cluster can be asked at all. */
+  isReachable(signal: AbortSignal): Promise<boolean>
 }
 
 /** A cluster in memory, which nobody else changes: what is admitted enters it. */
 export const memoryBackend = (store: ObjectStore): Backend => ({
-  cluster: { ask: async (question) => question(store) },
+  cluster: { ask: async (question) => question(store), confirm: async (question) => question(store) },
   claims: new MemoryClaims(store),
   admitted: (object) => store.put(object),
   deleted: (kind, name) => {
     store.delete(kind, name)
     // Nobody collects the claims of a cluster in memory.
-    if (kind === 'Service')
+    if (kind === 'Service') {
       for (const claim of store.claimsOf(name)) store.delete('IPAddress', { namespace: '', name: claim })
+    }
   },
+  isReachable: async () => true,
 })
 
-/** A live cluster. */
-export const liveBackend = (client: KubernetesClient, clusterDomain: string): Backend => ({
-  cluster: new ReadThroughCluster(client, clusterDomain),
-  claims: new IPAddressClaims(client),
-  admitted: () => {},
-  deleted: () => {},
-})
+/** A live cluster. It is in view once `cluster.run` is under way, and read at each question until then. */
+export const liveBackend = (options: WatchedOptions): Backend & { cluster: WatchedCluster } => {
+  const { client } = options
+  const cluster = new WatchedCluster(options)
+  return {
+    cluster,
+    claims: new IPAddressClaims(client, (claim) => cluster.learn('IPAddress', claim)),
+    admitted: () => {},
+    deleted: () => {},
+    isReachable: async (signal) => cluster.isCurrent || isReadable(client, signal),
+  }
+}
+
+/** Whether the API server answers a read. */
+const isReadable = async (client: KubernetesClient, signal: AbortSignal): Promise<boolean> => {
+  try {
+    await client.get('Namespace', { namespace: '', name: 'default' }, signal)
+    return true
+  } catch {
+    // Whatever the reason: it is told by the reviews that fail, and by the watches.
+    return false
+  }
+}

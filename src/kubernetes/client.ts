@@ -23,6 +23,21 @@ export class ApiError extends Error {
 
 const pageSize = 500
 
+/** The JSON values in the lines of a response, as they come. Throws ApiError where it breaks off. */
+async function* linesOf(response: Response, request: string): AsyncGenerator<unknown, void> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  try {
+    for await (const chunk of response.body ?? []) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) if (line !== '') yield JSON.parse(line)
+    }
+  } catch (error) {
+    throw new ApiError(0, `${request}: the watch breaks off`, { cause: error })
+  }
+}
+
 /** JSON in and out of an API server, over one kept connection; objects are raw, as the API server has them. */
 export class KubernetesClient {
   readonly #config: KubeConfig
@@ -33,10 +48,9 @@ export class KubernetesClient {
     this.#server = config.getCurrentCluster()?.server.replace(/\/$/, '') ?? ''
   }
 
-  async #send(method: HttpMethod, path: string, signal: AbortSignal, body?: { type: string; json: unknown }) {
+  async #open(method: HttpMethod, path: string, signal: AbortSignal, body?: { type: string; json: unknown }) {
     const request = `${method} ${path}`
     let response: Response
-    let text: string
     try {
       const context = new RequestContext(`${this.#server}${path}`, method)
       await this.#config.applySecurityAuthentication(context)
@@ -52,15 +66,26 @@ export class KubernetesClient {
         ...(body === undefined ? {} : { body: JSON.stringify(body.json) }),
         ...(dispatcher === undefined ? {} : { dispatcher }),
       })
-      text = await response.text()
     } catch (error) {
       throw new ApiError(0, `${request}: the API server cannot be reached`, { cause: error })
     }
-    if (!response.ok) throw new ApiError(response.status, `${request}: ${response.status} ${text.slice(0, 500)}`)
+    if (response.ok) return response
+    const text = await response.text().catch(() => '')
+    throw new ApiError(response.status, `${request}: ${response.status} ${text.slice(0, 500)}`)
+  }
+
+  async #send(method: HttpMethod, path: string, signal: AbortSignal, body?: { type: string; json: unknown }) {
+    const response = await this.#open(method, path, signal, body)
+    let text: string
+    try {
+      text = await response.text()
+    } catch (error) {
+      throw new ApiError(0, `${method} ${path}: the answer breaks off`, { cause: error })
+    }
     try {
       return JSON.parse(text) as unknown
     } catch (error) {
-      throw new ApiError(0, `${request}: the answer is no JSON`, { cause: error })
+      throw new ApiError(0, `${method} ${path}: the answer is no JSON`, { cause: error })
     }
   }
 
@@ -84,24 +109,46 @@ export class KubernetesClient {
 
   /** All objects of a kind, page by page; none where the kind is not installed. An empty namespace means all. */
   async list(kind: Kind, selection: { namespace?: string; labels?: string }, signal: AbortSignal): Promise<unknown[]> {
+    const namespace = selection.namespace ?? ''
+    if (namespace !== '' && !isObjectName(namespace)) return []
+    try {
+      return (await this.#listPages(kind, namespace, selection.labels, signal)).items
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return []
+      throw error
+    }
+  }
+
+  /** All objects of a kind, and the resourceVersion at which a watch goes on. Throws ApiError: status 404 where it is not installed. */
+  listForWatch(kind: Kind, labels: string | undefined, signal: AbortSignal) {
+    return this.#listPages(kind, '', labels, signal)
+  }
+
+  async #listPages(kind: Kind, namespace: string, labels: string | undefined, signal: AbortSignal) {
     const items: unknown[] = []
     const query = new URLSearchParams({ limit: String(pageSize) })
-    if (selection.labels !== undefined) query.set('labelSelector', selection.labels)
-    const namespace = selection.namespace ?? ''
-    if (namespace !== '' && !isObjectName(namespace)) return items
-    do {
-      let page: unknown
-      try {
-        page = await this.#send(HttpMethod.GET, `${this.#path(kind, namespace)}?${query}`, signal)
-      } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return items
-        throw error
-      }
-      const fields = new Fields(page)
-      for (const item of (fields.raw('items') ?? []) as unknown[]) items.push(item)
-      query.set('continue', fields.object('metadata').string('continue') ?? '')
-    } while (query.get('continue') !== '')
-    return items
+    if (labels !== undefined) query.set('labelSelector', labels)
+    for (;;) {
+      const page = new Fields(await this.#send(HttpMethod.GET, `${this.#path(kind, namespace)}?${query}`, signal))
+      for (const item of (page.raw('items') ?? []) as unknown[]) items.push(item)
+      const metadata = page.object('metadata')
+      const next = metadata.string('continue') ?? ''
+      if (next === '') return { items, resourceVersion: metadata.string('resourceVersion') ?? '' }
+      query.set('continue', next)
+    }
+  }
+
+  /**
+   * Follows a kind. Resolves when the API server has taken the watch up, to the events as they are, until it ends the watch. Throws
+   * ApiError, also where the signal is aborted.
+   */
+  async watch(
+    kind: Kind,
+    query: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<AsyncGenerator<unknown, void>> {
+    const path = `${this.#path(kind, '')}?${new URLSearchParams({ watch: 'true', ...query })}`
+    return linesOf(await this.#open(HttpMethod.GET, path, signal), `GET ${path}`)
   }
 
   /** Throws ApiError: status 409 where there is one of that name. */

@@ -1,33 +1,46 @@
 import type { Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 
+/** Milliseconds that the other side has to take our last bytes and close, before it is cut off. */
+const grace = 500
+
 /**
- * Makes a server closable in bounded time: whoever is being answered still is, and everybody else is cut off. Node's own close
+ * Makes a server closable in bounded time: whoever is being answered still is, and everybody else is let go. Node's own close
  * waits for every open socket, also for one that never sent a request, and the API server keeps such spares for 90 s. To be
  * called before the server listens.
  */
 export const closeGracefully = (app: FastifyInstance): (() => Promise<void>) => {
-  const sockets = new Set<Socket>()
+  const connections = new Set<Socket>()
+  /** Those that carry HTTP: a TLS connection is a socket above another, and has the bytes that are not yet sent. */
+  const speaking = new Set<Socket>()
   let underWay = 0
   let closing = false
-  const cutOffIfDone = () => {
-    if (closing && underWay === 0) for (const socket of sockets) socket.destroy()
-  }
-  app.server.on('connection', (socket: Socket) => {
+  const trackIn = (sockets: Set<Socket>) => (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
-  })
+  }
+  const letGoIfDone = () => {
+    if (!closing || underWay > 0) return
+    // An orderly end: what is written but not yet sent still is. Whoever does not answer it is cut off.
+    for (const socket of speaking) socket.end()
+    setTimeout(() => {
+      for (const socket of connections) socket.destroy()
+    }, grace).unref()
+  }
+  app.server.on('connection', trackIn(connections))
+  app.server.on(app.server instanceof TlsServer ? 'secureConnection' : 'connection', trackIn(speaking))
   app.server.on('request', (_request, response) => {
     underWay++
     response.once('close', () => {
       underWay--
-      cutOffIfDone()
+      letGoIfDone()
     })
   })
   return async () => {
     closing = true
     const closed = app.close()
-    cutOffIfDone()
+    letGoIfDone()
     await closed
   }
 }

@@ -49,3 +49,28 @@ export const createMetrics = (): Metrics => {
   }
   return metrics
 }
+
+/** What is told of each watched kind. */
+type Watched = { kind: string; size: number; age: number; relists: number; isCurrent: boolean }
+
+/** Adds what can be asked about the view of a live cluster. */
+export const observeView = ({ registry }: Metrics, watched: readonly Watched[]): void => {
+  const gauge = (name: string, help: string, valueOf: (of: Watched) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['kind'],
+      registers: [registry],
+      collect() {
+        for (const one of watched) this.set({ kind: one.kind }, valueOf(one))
+      },
+    })
+  gauge('meshvip_view_objects', 'Objects in view, by kind.', ({ size }) => size)
+  gauge('meshvip_view_age_seconds', 'Seconds since the API server was last heard about a kind.', ({ age }) => age)
+  gauge(
+    'meshvip_view_current',
+    '1 while every change of a kind is heard of, 0 while it is read at each question.',
+    (one) => (one.isCurrent ? 1 : 0),
+  )
+  gauge('meshvip_view_lists_total', 'How often a kind was listed as a whole.', ({ relists }) => relists)
+}

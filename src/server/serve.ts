@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { type Backend, liveBackend, memoryBackend } from '../admission/backend.ts'
 import { makeServingCertificate } from '../certificates/self-made.ts'
 import { loadPolicy } from '../config/load.ts'
@@ -18,7 +18,7 @@ import { ObjectStore } from '../view/object-store.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Metrics, observeView } from './metrics.ts'
 import { createWebhookServer } from './webhook.ts'
 
 export type ServeOptions = {
@@ -62,11 +62,29 @@ const readFileOf = async (option: string, file: string): Promise<string> => {
   }
 }
 
-const openBackend = async ({ standalone, kubeconfig }: ServeOptions, clusterDomain: string): Promise<Backend> => {
-  if (standalone === undefined) return liveBackend(new KubernetesClient(loadKubeConfig(kubeconfig)), clusterDomain)
+/** Milliseconds that a probe waits for a cluster that is not in view. */
+const probeTimeout = 1_000
+
+type Opened = { backend: Backend; run(signal: AbortSignal): Promise<void>; observe(metrics: Metrics): void }
+
+const openBackend = async (
+  { standalone, kubeconfig }: ServeOptions,
+  clusterDomain: string,
+  logger: Logger,
+): Promise<Opened> => {
+  if (standalone === undefined) {
+    const client = new KubernetesClient(loadKubeConfig(kubeconfig))
+    const onError = (kind: string, err: unknown) => logger.warn({ kind, err }, 'a watch failed, and is tried again')
+    const backend = liveBackend({ client, clusterDomain, onError })
+    return {
+      backend,
+      run: (signal) => backend.cluster.run(signal),
+      observe: (metrics) => observeView(metrics, backend.cluster.reflectors),
+    }
+  }
   const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })
   if (standalone !== true) for (const object of await readManifests(standalone)) store.put(object)
-  return memoryBackend(store)
+  return { backend: memoryBackend(store), run: async () => {}, observe: () => {} }
 }
 
 const listen = async (app: FastifyInstance, address: HostPort, option: string): Promise<HostPort> => {
@@ -96,7 +114,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   const text = config === undefined ? '' : await readFileOf('--config', config)
   let policy = config === undefined ? defaultPolicy : loadPolicy(text, config)
   const { clusterDomain } = policy
-  const backend = await openBackend(options, clusterDomain)
+  const logger = pino({ base: null }, options.log ?? pino.destination(1))
+  const { backend, run, observe } = await openBackend(options, clusterDomain, logger)
   const given =
     options.tls === undefined
       ? undefined
@@ -106,8 +125,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         }
   const made =
     given === undefined ? await makeServingCertificate(certificateNames(options.listen.host), new Date()) : undefined
-  const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
+  observe(metrics)
   /** Whether probes are told to send us requests, and whether we answer those that come. */
   let ready = false
   let answering = false
@@ -137,7 +156,10 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     const address = await listen(webhook, options.listen, '--listen')
     let metricsURL: string | undefined
     if (options.metricsListen !== undefined) {
-      const health = createHealthServer({ metrics, isReady: () => ready })
+      const health = createHealthServer({
+        metrics,
+        isReady: async () => ready && (await backend.isReachable(AbortSignal.timeout(probeTimeout))),
+      })
       closers.push(closeGracefully(health))
       metricsURL = `http://${formatHostPort(await listen(health, options.metricsListen, '--metrics-listen'))}`
     }
@@ -168,6 +190,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         onError: (err) => logger.error({ err, config }, 'the configuration cannot be used; the one in force stays'),
       })
     }
+    void run(stopped.signal)
     ready = true
     answering = true
     return { url: `https://${formatHostPort(address)}`, metricsURL, ca, close }

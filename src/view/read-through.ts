@@ -19,7 +19,7 @@ type Want = { kind: Kind; all: boolean; read: () => Promise<void> }
  * A view of what has been read so far. What has not is answered as if it did not exist, and noted: whoever asks reads the notes,
  * and asks again. So a question stays synchronous, and all that it needs is read at once.
  */
-class ReadThroughView implements ClusterView {
+export class ReadThroughView implements ClusterView {
   readonly unlistedNamespacesSelected = false
   readonly #store: ObjectStore
   readonly #client: KubernetesClient
@@ -141,7 +141,16 @@ class ReadThroughView implements ClusterView {
   }
 }
 
-/** A live cluster that is read at each question. */
+/** Asks again and again, until all that the answer rests on has been read. */
+export const untilRead = async <T>(view: ReadThroughView, ask: () => T): Promise<T> => {
+  for (let round = 0; round < maxRounds; round++) {
+    const answer = ask()
+    if (!(await view.readWanted())) return answer
+  }
+  throw new Error(`the question still wanted more of the cluster after ${maxRounds} rounds`)
+}
+
+/** A live cluster that is read at each question, so that every answer is confirmed. */
 export class ReadThroughCluster implements Cluster {
   readonly #client: KubernetesClient
   readonly #clusterDomain: string
@@ -151,12 +160,12 @@ export class ReadThroughCluster implements Cluster {
     this.#clusterDomain = clusterDomain
   }
 
-  async ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
+  ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
     const view = new ReadThroughView(this.#client, this.#clusterDomain, signal)
-    for (let round = 0; round < maxRounds; round++) {
-      const answer = question(view)
-      if (!(await view.readWanted())) return answer
-    }
-    throw new Error(`the question still wanted more of the cluster after ${maxRounds} rounds`)
+    return untilRead(view, () => question(view))
+  }
+
+  confirm<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
+    return this.ask(question, signal)
   }
 }

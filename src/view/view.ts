@@ -47,6 +47,8 @@ export type ClusterView = {
 
 /** A cluster that can be asked. The question must be pure: it may be put several times before its answer stands. */
 export type Cluster = {
-  /** Rejects where the cluster cannot be read, or the signal is aborted before it was. */
+  /** Answers out of what is known. Rejects where the cluster cannot be read, or the signal is aborted before it was. */
   ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T>
+  /** Answers out of what the cluster says now: all that the question rests on is read afresh, together. Rejects as ask does. */
+  confirm<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T>
 }

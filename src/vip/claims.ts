@@ -44,11 +44,12 @@ const hasStatus = (error: unknown, status: number): boolean => error instanceof 
 /** Claims as networking.k8s.io/v1 IPAddress objects: there can be one of a name, and etcd decides who was first. */
 export class IPAddressClaims implements Claims {
   readonly #client: KubernetesClient
-  readonly #now: () => Date
+  readonly #onClaimed: (object: unknown) => void
 
-  constructor(client: KubernetesClient, now: () => Date = () => new Date()) {
+  /** `onClaimed` is given each new IPAddress object, as the API server has it. */
+  constructor(client: KubernetesClient, onClaimed: (object: unknown) => void = () => {}) {
     this.#client = client
-    this.#now = now
+    this.#onClaimed = onClaimed
   }
 
   async claim(
@@ -58,7 +59,8 @@ export class IPAddressClaims implements Claims {
   ): Promise<boolean> {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       try {
-        await this.#client.create('IPAddress', ipAddressObject(address, service), { dryRun }, signal)
+        const created = await this.#client.create('IPAddress', ipAddressObject(address, service), { dryRun }, signal)
+        if (!dryRun) this.#onClaimed(created)
         return true
       } catch (error) {
         if (!hasStatus(error, 409)) throw error
@@ -77,7 +79,7 @@ export class IPAddressClaims implements Claims {
    * before. False where it is gone.
    */
   async #touch(address: string, signal: AbortSignal): Promise<boolean> {
-    const annotations = { 'meshvip.dev/claimed-at': this.#now().toISOString() }
+    const annotations = { 'meshvip.dev/claimed-at': new Date().toISOString() }
     try {
       await this.#client.mergePatch('IPAddress', address, { metadata: { annotations } }, signal)
       return true

@@ -174,7 +174,7 @@ t.test('on a live cluster', async (t) => {
     server.clear()
     server.put(meshNamespace('shop'))
   })
-  const backend = liveBackend(server.client, 'cluster.local')
+  const backend = liveBackend({ client: server.client, clusterDomain: 'cluster.local', onError: () => {} })
 
   t.test('the address is claimed as an IPAddress', async (t) => {
     t.strictSame((await run(requestFor(service('orders')), backend)).patch, writes('240.240.225.190'))

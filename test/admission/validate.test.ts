@@ -286,7 +286,7 @@ t.test('a cluster in memory', async (t) => {
 
 t.test('on a live cluster', async (t) => {
   const server = await startFakeApiServer(t)
-  const backend = liveBackend(server.client, 'cluster.local')
+  const backend = liveBackend({ client: server.client, clusterDomain: 'cluster.local', onError: () => {} })
   t.beforeEach(() => {
     server.clear()
     server.put(meshNamespace('shop'), claim('240.240.0.7', 'shop/orders'))

@@ -168,7 +168,7 @@ t.test('probes and metrics are served over HTTP where they are asked for', async
 })
 
 t.test('it is not ready before it can answer, and alive all the same', async (t) => {
-  const health = createHealthServer({ metrics: createMetrics(), isReady: () => false })
+  const health = createHealthServer({ metrics: createMetrics(), isReady: async () => false })
   t.teardown(() => health.close())
   const ready = await health.inject('/readyz')
   t.strictSame([ready.statusCode, ready.body], [503, 'not ready'])

@@ -11,7 +11,10 @@ const request = requestFor(service('orders'))
 const review = JSON.stringify(reviewOf(request))
 const { uid } = request
 
-const broken = (error: unknown): Backend => ({ ...memory(), cluster: { ask: () => Promise.reject(error) } })
+const broken = (error: unknown): Backend => ({
+  ...memory(),
+  cluster: { ask: () => Promise.reject(error), confirm: () => Promise.reject(error) },
+})
 
 t.test('a good virtual host is given its address', async (t) => {
   const webhook = await startWebhookServer(t)

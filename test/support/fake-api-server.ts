@@ -165,6 +165,11 @@ export class FakeApiServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', 'http://fake')
+    if (url.searchParams.has('watch')) {
+      // It tells nothing, so that whoever watches reads instead; scripted-server.ts is for watches.
+      response.writeHead(200).flushHeaders()
+      return
+    }
     const seen: FakeRequest = {
       method: request.method ?? '',
       path: url.pathname,

@@ -43,4 +43,5 @@ export const startWebhookServer = async (
   }
 }
 
-export const liveBackendOf = (server: FakeApiServer): Backend => liveBackend(server.client, 'cluster.local')
+export const liveBackendOf = (server: FakeApiServer): Backend =>
+  liveBackend({ client: server.client, clusterDomain: 'cluster.local', onError: () => {} })

@@ -1,0 +1,226 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Fields, MalformedObject } from '../api/fields.ts'
+import { type Kind, kinds, type Objects } from '../api/kinds.ts'
+import { type NamespacedName, readName } from '../api/metadata.ts'
+import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
+import type { ObjectStore } from './object-store.ts'
+
+/** All times in milliseconds. */
+export type ReflectorTimes = {
+  /** A watch ends after this and up to twice this, at random, so that many do not come back at once. */
+  watch: number
+  /**
+   * A watch without an event or a bookmark for so long is dead, whatever TCP says: the API server sends a bookmark about every
+   * minute (apiserver pkg/storage/cacher, bookmarkFrequency).
+   */
+  silence: number
+  /** The first wait after a failure; doubled with each, up to the last, and shortened at random. */
+  firstBackoff: number
+  lastBackoff: number
+  /** How often it is looked whether a kind that is not installed has come. */
+  absent: number
+}
+
+const defaultTimes: ReflectorTimes = {
+  watch: 300_000,
+  silence: 100_000,
+  firstBackoff: 200,
+  lastBackoff: 15_000,
+  absent: 15_000,
+}
+
+export type ReflectorOptions = {
+  client: KubernetesClient
+  kind: Kind
+  /** A label selector; all objects where it is left out. */
+  labels?: string
+  store: ObjectStore
+  /** Told of each failure; it is tried again. */
+  onError(kind: Kind, error: unknown): void
+  times?: Partial<ReflectorTimes>
+}
+
+type Event = { type: string; object: unknown }
+
+const statusOf = (error: unknown): number => (error instanceof ApiError ? error.status : 0)
+
+/**
+ * Keeps the objects of one kind in a store as the API server has them: a list and the watch that goes on from it, in one stream
+ * where the API server can (WatchList), in pages otherwise. It never gives up: whatever fails is tried again.
+ */
+export class Reflector {
+  readonly kind: Kind
+  readonly #options: ReflectorOptions
+  readonly #times: ReflectorTimes
+  readonly #names = new Map<string, NamespacedName>()
+  #resourceVersion = ''
+  #streams = true
+  #watching = false
+  #synced = false
+  #relists = 0
+  #lastContact = Number.NEGATIVE_INFINITY
+
+  constructor(options: ReflectorOptions) {
+    this.kind = options.kind
+    this.#options = options
+    this.#times = { ...defaultTimes, ...options.times }
+  }
+
+  /** Whether the store has all objects, and hears of every change. */
+  get isCurrent(): boolean {
+    return this.#synced && this.#watching
+  }
+
+  /** How many objects it keeps. */
+  get size(): number {
+    return this.#names.size
+  }
+
+  /** How often it began from the whole list. */
+  get relists(): number {
+    return this.#relists
+  }
+
+  /** Seconds since the API server was last heard. */
+  get age(): number {
+    return (performance.now() - this.#lastContact) / 1000
+  }
+
+  /** Takes in an object that we just wrote ourselves, ahead of the event that will tell of it. */
+  learn(object: unknown): void {
+    this.#put(object)
+  }
+
+  /** Runs until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        await this.#follow(signal)
+        failures = 0
+      } catch (error) {
+        this.#watching = false
+        if (signal.aborted) return
+        const wait = this.#recover(error, failures++)
+        await sleep(wait, undefined, { signal }).catch(() => {})
+      }
+    }
+  }
+
+  /** What an error means for the next attempt, and how long that waits. */
+  #recover(error: unknown, failures: number): number {
+    const { firstBackoff, lastBackoff, absent } = this.#times
+    const status = statusOf(error)
+    if (status === 404) {
+      // The kind is not installed: then all of its objects, none, are known, and stay known until somebody looks again.
+      this.#replaceAll([])
+      this.#watching = true
+      return absent
+    }
+    // Too old to go on from, or the API server does not stream lists: begin anew, the other way.
+    if (status === 410) this.#resourceVersion = ''
+    else if (this.#resourceVersion === '' && this.#streams && (status === 400 || status === 422)) this.#streams = false
+    else this.#options.onError(this.kind, error)
+    return Math.min(firstBackoff * 2 ** failures, lastBackoff) * (0.5 + Math.random() / 2)
+  }
+
+  /** One watch, from a list or from where the last one ended. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { client, kind, labels } = this.#options
+    const { silence, watch } = this.#times
+    const dead = new AbortController()
+    const timer = setTimeout(() => dead.abort(), silence)
+    const either = AbortSignal.any([signal, dead.signal])
+    try {
+      const begins = this.#resourceVersion === ''
+      const query: Record<string, string> = {
+        allowWatchBookmarks: 'true',
+        timeoutSeconds: String(Math.ceil((watch * (1 + Math.random())) / 1000)),
+        ...(labels === undefined ? {} : { labelSelector: labels }),
+      }
+      if (begins) this.#relists++
+      if (begins && this.#streams) {
+        Object.assign(query, { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' })
+      } else {
+        if (begins) {
+          const { items, resourceVersion } = await client.listForWatch(kind, labels, either)
+          this.#replaceAll(items)
+          this.#resourceVersion = resourceVersion
+        }
+        query.resourceVersion = this.#resourceVersion
+      }
+      const initial: unknown[] | undefined = begins && this.#streams ? [] : undefined
+      await this.#read(await client.watch(kind, query, either), initial, () => timer.refresh())
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #read(events: AsyncIterable<unknown>, initial: unknown[] | undefined, heard: () => void): Promise<void> {
+    let pending = initial
+    if (pending === undefined) this.#watching = true
+    for await (const raw of events) {
+      heard()
+      this.#lastContact = performance.now()
+      const { type, object } = this.#parse(raw)
+      if (type === 'ERROR') {
+        const status = new Fields(object)
+        throw new ApiError(status.number('code') ?? 0, `${this.kind}: ${status.string('message') ?? 'the watch ends'}`)
+      }
+      const metadata = new Fields(object).object('metadata')
+      if (pending !== undefined && type === 'ADDED') {
+        pending.push(object)
+        continue
+      }
+      if (pending !== undefined && metadata.stringMap('annotations').get('k8s.io/initial-events-end') === 'true') {
+        this.#replaceAll(pending)
+        pending = undefined
+        this.#watching = true
+      } else if (type === 'ADDED' || type === 'MODIFIED') {
+        this.#put(object)
+      } else if (type === 'DELETED') {
+        this.#delete(readName(new Fields(object)))
+      }
+      this.#resourceVersion = metadata.string('resourceVersion') ?? this.#resourceVersion
+    }
+    // The API server ends each watch in time; the next goes on where this one ended.
+    if (pending !== undefined) throw new ApiError(0, `${this.kind}: the watch ended before its list`)
+  }
+
+  #parse(raw: unknown): Event {
+    const event = new Fields(raw)
+    return { type: event.string('type') ?? '', object: event.raw('object') }
+  }
+
+  #key({ namespace, name }: NamespacedName): string {
+    return `${namespace}/${name}`
+  }
+
+  #put(object: unknown): void {
+    const name = readName(new Fields(object))
+    this.#names.set(this.#key(name), name)
+    try {
+      this.#options.store.put({ kind: this.kind, object: kinds[this.kind].parse(object) as Objects[Kind] })
+    } catch (error) {
+      if (!(error instanceof MalformedObject)) throw error
+      // What is not as its schema says, Istio cannot read either.
+      this.#options.store.delete(this.kind, name)
+    }
+  }
+
+  #delete(name: NamespacedName): void {
+    this.#names.delete(this.#key(name))
+    this.#options.store.delete(this.kind, name)
+  }
+
+  /** Puts a whole list in place of what was there, without a moment in which anything that stays is missing. */
+  #replaceAll(objects: readonly unknown[]): void {
+    const gone = new Map(this.#names)
+    for (const object of objects) {
+      gone.delete(this.#key(readName(new Fields(object))))
+      this.#put(object)
+    }
+    for (const name of gone.values()) this.#delete(name)
+    this.#synced = true
+    this.#lastContact = performance.now()
+  }
+}

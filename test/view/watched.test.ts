@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { ClusterView } from '../../src/view/view.ts'
+import { WatchedCluster } from '../../src/view/watched.ts'
+import { type Asked, startScriptedServer } from '../support/scripted-server.ts'
+
+const orders = { namespace: 'shop', name: 'orders' }
+
+const objects: Record<string, object> = {
+  namespaces: { metadata: { name: 'shop', labels: { 'istio-injection': 'enabled' } } },
+  services: { metadata: orders, spec: { externalIPs: ['240.240.0.7'], ports: [{ port: 3111 }] } },
+  virtualservices: { metadata: orders, spec: { hosts: ['orders'] } },
+  serviceentries: { metadata: { namespace: 'shop', name: 'pay' }, spec: { hosts: ['pay.example.com'] } },
+  ipaddresses: {
+    metadata: { name: '240.240.0.7' },
+    spec: { parentRef: { resource: 'services', ...orders } },
+  },
+}
+
+const endOfList = {
+  type: 'BOOKMARK',
+  object: { metadata: { resourceVersion: '9', annotations: { 'k8s.io/initial-events-end': 'true' } } },
+}
+
+const resourceOf = ({ path }: Asked): string => path.split('/').at(-1) ?? ''
+
+const start = async (t: Test) => {
+  const server = await startScriptedServer(t)
+  const cluster = new WatchedCluster({ client: server.client, clusterDomain: 'cluster.local', onError: () => {} })
+  const stop = new AbortController()
+  const running = cluster.run(stop.signal)
+  t.teardown(async () => {
+    stop.abort()
+    await running
+  })
+  const watches = new Map<string, Asked>()
+  for (let n = 0; n < 5; n++) {
+    const asked = await server.next()
+    watches.set(resourceOf(asked), asked)
+  }
+  const showAll = async () => {
+    for (const [resource, watch] of watches) watch.events({ type: 'ADDED', object: objects[resource] }, endOfList)
+    while (!cluster.isCurrent) await sleep(1)
+  }
+  const ask = <T>(question: (view: ClusterView) => T) => cluster.ask(question, AbortSignal.timeout(5_000))
+  return { server, cluster, watches, showAll, ask }
+}
+
+t.test('what is in view is answered without a read', async (t) => {
+  const { cluster, watches, showAll, ask } = await start(t)
+  t.equal(watches.get('ipaddresses')?.query.labelSelector, 'ipaddress.kubernetes.io/managed-by=meshvip.dev')
+  await showAll()
+  const answers = await ask((view) => [
+    view.unlistedNamespacesSelected,
+    view.namespace('shop')?.labels.size,
+    view.service(orders)?.ports[0]?.port,
+    view.servicesUnder('*.shop.svc.cluster.local').length,
+    view.serviceEntries('pay.example.com').length,
+    view.virtualServices('orders.shop.svc.cluster.local').length,
+    view.holders('240.240.0.7').map(({ kind }) => kind),
+    view.claim('240.240.0.7')?.text,
+    view.claimsOf(orders),
+  ])
+  t.strictSame(answers, [false, 1, 3111, 1, 1, 1, ['IPAddress', 'Service'], 'Service shop/orders', ['240.240.0.7']])
+  cluster.learn('IPAddress', {
+    metadata: { name: '240.240.0.8' },
+    spec: { parentRef: { resource: 'services', ...orders } },
+  })
+  t.strictSame(await ask((view) => view.claimsOf(orders)), ['240.240.0.7', '240.240.0.8'])
+})
+
+t.test('endpoints are read when they are asked for', async (t) => {
+  const { server, showAll, ask } = await start(t)
+  await showAll()
+  const answer = ask((view) => [view.endpoints(orders)?.madeByHand, view.endpointSlices(orders).length])
+  const [one, other] = [await server.next(), await server.next()]
+  for (const asked of [one, other]) {
+    if (resourceOf(asked) === 'orders') asked.answer(200, { metadata: orders })
+    else asked.answer(200, { items: [] })
+  }
+  t.strictSame(await answer, [true, 0])
+})
+
+t.test('while a part is out of view everything is read', async (t) => {
+  const { server, cluster, watches, showAll, ask } = await start(t)
+  const first = ask((view) => view.service(orders)?.name)
+  ;(await server.next()).answer(200, { metadata: orders })
+  t.equal(await first, 'orders', 'before the first list')
+
+  await showAll()
+  watches.get('services')?.cut()
+  const again = await server.next()
+  t.equal(cluster.isCurrent, false)
+  const second = ask((view) => view.service(orders)?.name)
+  ;(await server.next()).answer(404)
+  t.equal(await second, undefined, 'while a watch is down')
+  again.events()
+  while (!cluster.isCurrent) await sleep(1)
+  t.equal(await ask((view) => view.service(orders)?.name), 'orders', 'and not any more once it is up')
+})
+
+t.test('an answer is confirmed by what the cluster says now', async (t) => {
+  const { server, cluster, showAll } = await start(t)
+  await showAll()
+  const confirmed = cluster.confirm((view) => view.service(orders)?.ports[0]?.port, AbortSignal.timeout(5_000))
+  ;(await server.next()).answer(200, { metadata: orders, spec: { ports: [{ port: 3222 }] } })
+  t.equal(await confirmed, 3222)
+})
