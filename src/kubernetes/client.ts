@@ -28,9 +28,9 @@ async function* linesOf(response: Response, request: string): AsyncGenerator<unk
   const decoder = new TextDecoder()
   let rest = ''
   try {
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
-      rest = lines.pop() ?? ''
+      rest = String(lines.pop())
       for (const line of lines) if (line !== '') yield JSON.parse(line)
     }
   } catch (error) {
@@ -133,7 +133,7 @@ export class KubernetesClient {
       for (const item of (page.raw('items') ?? []) as unknown[]) items.push(item)
       const metadata = page.object('metadata')
       const next = metadata.string('continue') ?? ''
-      if (next === '') return { items, resourceVersion: metadata.string('resourceVersion') ?? '' }
+      if (next === '') return { items, resourceVersion: String(metadata.raw('resourceVersion')) }
       query.set('continue', next)
     }
   }

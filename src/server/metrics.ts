@@ -70,7 +70,7 @@ export const observeView = ({ registry }: Metrics, watched: readonly Watched[]):
   gauge(
     'meshvip_view_current',
     '1 while every change of a kind is heard of, 0 while it is read at each question.',
-    (one) => (one.isCurrent ? 1 : 0),
+    (one) => Number(one.isCurrent),
   )
   gauge('meshvip_view_lists_total', 'How often a kind was listed as a whole.', ({ relists }) => relists)
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Fields, MalformedObject } from '../api/fields.ts'
+import { Fields } from '../api/fields.ts'
 import { type Kind, kinds, type Objects } from '../api/kinds.ts'
 import { type NamespacedName, readName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
@@ -164,7 +164,7 @@ export class Reflector {
       const { type, object } = this.#parse(raw)
       if (type === 'ERROR') {
         const status = new Fields(object)
-        throw new ApiError(status.number('code') ?? 0, `${this.kind}: ${status.string('message') ?? 'the watch ends'}`)
+        throw new ApiError(Number(status.raw('code')), `${this.kind}: ${status.raw('message')}`)
       }
       const metadata = new Fields(object).object('metadata')
       if (pending !== undefined && type === 'ADDED') {
@@ -180,7 +180,7 @@ export class Reflector {
       } else if (type === 'DELETED') {
         this.#delete(readName(new Fields(object)))
       }
-      this.#resourceVersion = metadata.string('resourceVersion') ?? this.#resourceVersion
+      this.#resourceVersion = String(metadata.raw('resourceVersion'))
     }
     // The API server ends each watch in time; the next goes on where this one ended.
     if (pending !== undefined) throw new ApiError(0, `${this.kind}: the watch ended before its list`)
@@ -188,7 +188,7 @@ export class Reflector {
 
   #parse(raw: unknown): Event {
     const event = new Fields(raw)
-    return { type: event.string('type') ?? '', object: event.raw('object') }
+    return { type: String(event.raw('type')), object: event.raw('object') }
   }
 
   #key({ namespace, name }: NamespacedName): string {
@@ -200,9 +200,8 @@ export class Reflector {
     this.#names.set(this.#key(name), name)
     try {
       this.#options.store.put({ kind: this.kind, object: kinds[this.kind].parse(object) as Objects[Kind] })
-    } catch (error) {
-      if (!(error instanceof MalformedObject)) throw error
-      // What is not as its schema says, Istio cannot read either.
+    } catch {
+      // MalformedObject: what is not as its schema says, Istio cannot read either.
       this.#options.store.delete(this.kind, name)
     }
   }

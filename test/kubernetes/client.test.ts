@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
 import t, { type Test } from 'tap'
 import { ApiError, KubernetesClient } from '../../src/kubernetes/client.ts'
@@ -185,4 +188,35 @@ t.test('an answer that is no JSON is none of an API server', async (t) => {
 t.test('which failures pass', async (t) => {
   for (const status of [0, 401, 429, 500, 503]) t.equal(new ApiError(status, '').isTransient, true, String(status))
   for (const status of [400, 403, 404, 409, 422]) t.equal(new ApiError(status, '').isTransient, false, String(status))
+})
+
+t.test('an answer that breaks off is none, be it good or bad', async (t) => {
+  for (const status of [200, 500]) {
+    const server = createServer((_request, response) => {
+      response.writeHead(status, { 'content-length': '1000' }).write('{')
+      setImmediate(() => response.destroy())
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    t.teardown(() => server.close())
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const client = new KubernetesClient(kubeConfigOf({ server: address }))
+    await t.rejects(client.get('Service', { namespace: 'shop', name: 'orders' }, inTime()), {
+      name: 'ApiError',
+      status: status === 200 ? 0 : 500,
+    })
+  }
+})
+
+t.test('an event that comes in pieces is one event', async (t) => {
+  const server = createServer((_request, response) => {
+    response.write('{"type":"ADD')
+    setTimeout(() => response.end('ED"}\n\n{"type":"DELETED"}\n'), 20)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const client = new KubernetesClient(
+    kubeConfigOf({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }),
+  )
+  const events = await Array.fromAsync(await client.watch('Service', {}, inTime()))
+  t.strictSame(events, [{ type: 'ADDED' }, { type: 'DELETED' }])
 })

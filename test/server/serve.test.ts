@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer, Server } from 'node:net'
+import { type AddressInfo, createConnection, createServer, Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
@@ -10,7 +10,7 @@ import { greeting, standaloneGreeting } from '../../src/server/greeting.ts'
 import { createHealthServer } from '../../src/server/health.ts'
 import { createMetrics } from '../../src/server/metrics.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
-import { startFakeApiServer } from '../support/fake-api-server.ts'
+import { brokenDown, startFakeApiServer } from '../support/fake-api-server.ts'
 import { postOverTls } from '../support/https.ts'
 import { CapturedLog } from '../support/log.ts'
 import { meshNamespace, service } from '../support/objects.ts'
@@ -391,4 +391,34 @@ t.test('the greeting', async (t) => {
       ['CA.crt', 'CA.crt'],
     )
   })
+})
+
+t.test('a live cluster that is not in view and cannot be read is no place to send requests to', async (t) => {
+  const server = await startFakeApiServer(t)
+  const folder = t.testdir({ kubeconfig: server.kubeconfig })
+  const log = new CapturedLog()
+  const serving = await start(t, { kubeconfig: `${folder}/kubeconfig`, metricsListen: anyPort, log })
+  const get = async (path: string) => fetch(`${serving.metricsURL}${path}`)
+  t.equal((await get('/readyz')).status, 200, 'it can be read')
+  const metrics = await (await get('/metrics')).text()
+  t.match(metrics, '\nmeshvip_view_current{kind="Service"} 0\n')
+  t.match(metrics, '\nmeshvip_view_objects{kind="Service"} 0\n')
+  server.intercept = () => brokenDown
+  t.equal((await get('/readyz')).status, 503, 'it cannot')
+  await server.close()
+  t.teardown(() => server.listen())
+  while (!log.lines.some(({ msg }) => msg === 'a watch failed, and is tried again')) await sleep(10)
+  t.equal((await get('/livez')).status, 200)
+})
+
+t.test('who does not take the last answer is cut off', async (t) => {
+  const serving = await start(t, { standalone: true })
+  const bare = createConnection({ port: Number(new URL(serving.url).port), host: '127.0.0.1', allowHalfOpen: true })
+  await once(bare, 'connect')
+  const cutOff = once(bare, 'close').catch(() => 'reset')
+  const started = Date.now()
+  await serving.close()
+  t.ok(Date.now() - started < 5_000)
+  bare.destroy()
+  await cutOff
 })

@@ -161,6 +161,13 @@ t.test('an API server that does not stream lists is asked for pages', async (t) 
   t.strictSame([names().sort(), errors], [['carts', 'orders'], []])
 })
 
+t.test('an event that is none is an error, and the watch is taken up again', async (t) => {
+  const { server, errors } = await start(t)
+  ;(await server.next()).events([])
+  t.equal((await server.next()).query.sendInitialEvents, 'true')
+  t.strictSame(errors, ['Service the object must be an object'])
+})
+
 t.test('a list that breaks off is none', async (t) => {
   const { server, reflector, errors, names } = await start(t)
   const first = await server.next()
