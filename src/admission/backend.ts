@@ -18,17 +18,24 @@ export type Backend = {
   isReachable(signal: AbortSignal): Promise<boolean>
 }
 
+/** Lets go of the claims of a Service beside those on these addresses: nobody else collects them in a cluster in memory. */
+const release = (store: ObjectStore, service: NamespacedName, kept: readonly string[]): void => {
+  for (const claim of store.claimsOf(service)) {
+    if (!kept.includes(claim)) store.delete('IPAddress', { namespace: '', name: claim })
+  }
+}
+
 /** A cluster in memory, which nobody else changes: what is admitted enters it. */
 export const memoryBackend = (store: ObjectStore): Backend => ({
   cluster: { ask: async (question) => question(store), confirm: async (question) => question(store) },
   claims: new MemoryClaims(store),
-  admitted: (object) => store.put(object),
+  admitted: (known) => {
+    store.put(known)
+    if (known.kind === 'Service') release(store, known.object, known.object.externalIPs)
+  },
   deleted: (kind, name) => {
     store.delete(kind, name)
-    // Nobody collects the claims of a cluster in memory.
-    if (kind === 'Service') {
-      for (const claim of store.claimsOf(name)) store.delete('IPAddress', { namespace: '', name: claim })
-    }
+    if (kind === 'Service') release(store, name, [])
   },
   isReachable: async () => true,
 })

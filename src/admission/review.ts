@@ -1,5 +1,6 @@
 import { Ajv, type ErrorObject } from 'ajv'
 import type { Outcome } from '../rules/judge.ts'
+import { causeText, maxFindings } from '../rules/message.ts'
 
 /** The part of an admission.k8s.io/v1 AdmissionReview's request that we read. */
 export type AdmissionRequest = {
@@ -137,7 +138,8 @@ export const formatReview = (uid: string, answer: Answer): object => ({
             details: {
               causes: answer.outcomes
                 .filter(({ action }) => action === 'deny')
-                .map(({ rule, field, problem, fix }) => ({ reason: rule, field, message: `${problem}. Fix: ${fix}` })),
+                .slice(0, maxFindings)
+                .map((outcome) => ({ reason: outcome.rule, field: outcome.field, message: causeText(outcome) })),
             },
           },
         }),

@@ -1,5 +1,5 @@
 import { isDenied, type Outcome } from '../rules/judge.ts'
-import { denialMessage, warningText } from '../rules/message.ts'
+import { denialMessage, maxWarningLength, printable, shorten, warningTexts } from '../rules/message.ts'
 import type { Backend } from './backend.ts'
 import { type Circumstances, describe, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, deny } from './review.ts'
@@ -19,7 +19,12 @@ const auditAnnotations = (outcomes: readonly Outcome[]): Record<string, string> 
 export const passForeign = ({ kind }: AdmissionRequest): Answer =>
   allow({
     warnings: [
-      `meshvip has no rules for ${kind.kind} (${kind.group || 'core'}/${kind.version}): its webhook configuration sends it more than it should`,
+      shorten(
+        printable(
+          `meshvip has no rules for ${kind.kind} (${kind.group || 'core'}/${kind.version}): its webhook configuration sends it more than it should`,
+        ),
+        maxWarningLength,
+      ),
     ],
   })
 
@@ -33,7 +38,7 @@ const validateSubject = async (
   const { docsURL } = circumstances.policy
   const findings = {
     outcomes,
-    warnings: outcomes.filter(({ action }) => action === 'warn').map(warningText),
+    warnings: warningTexts(outcomes),
     auditAnnotations: auditAnnotations(outcomes),
   }
   return isDenied(verdict) ? deny(denialMessage(describe(subject), verdict, docsURL), findings) : allow(findings)

@@ -70,14 +70,37 @@ export const looseRange = (text: string): AddressRange | undefined => {
   return range === undefined ? undefined : { family: range.family, first: range.first, last: range.last }
 }
 
+/** The family and number of an address; undefined for a text that is none. */
+export const parseAddress = (text: string): { family: 4 | 6; value: bigint } | undefined => {
+  const family = text.includes(':') ? 6 : 4
+  try {
+    return { family, value: (family === 6 ? IPv6.fromString(text) : IPv4.fromString(text)).getValue() }
+  } catch {
+    return undefined
+  }
+}
+
 /** Whether a range contains an address; false for a text that is no address. */
 export const rangeContains = (range: AddressRange, text: string): boolean => {
-  const family = text.includes(':') ? 6 : 4
-  if (family !== range.family) return false
-  try {
-    const value = (family === 6 ? IPv6.fromString(text) : IPv4.fromString(text)).getValue()
-    return range.first <= value && value <= range.last
-  } catch {
-    return false
+  const address = parseAddress(text)
+  return address !== undefined && covers(range, address)
+}
+
+/** Whether a range contains an address that is parsed already. */
+export const covers = (range: AddressRange, { family, value }: { family: 4 | 6; value: bigint }): boolean =>
+  family === range.family && range.first <= value && value <= range.last
+
+/** The same addresses in as few ranges as can be. */
+export const mergeRanges = (ranges: readonly AddressRange[]): AddressRange[] => {
+  const merged: AddressRange[] = []
+  const sorted = [...ranges].sort((a, b) => a.family - b.family || (a.first < b.first ? -1 : a.first > b.first ? 1 : 0))
+  for (const range of sorted) {
+    const last = merged.at(-1)
+    if (last !== undefined && last.family === range.family && range.first <= last.last + 1n) {
+      if (range.last > last.last) last.last = range.last
+    } else {
+      merged.push({ ...range })
+    }
   }
+  return merged
 }

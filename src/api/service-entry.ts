@@ -1,4 +1,4 @@
-import { type AddressRange, canonicalAddress, looseRange } from './address.ts'
+import { type AddressRange, canonicalAddress, looseRange, mergeRanges } from './address.ts'
 import { Fields } from './fields.ts'
 import { type NamespacedName, readName } from './metadata.ts'
 
@@ -8,7 +8,7 @@ export type ServiceEntry = NamespacedName & {
   ports: readonly { number: number; protocol: string }[]
   /** The addresses of its own that were written (spec.addresses) or that Istio assigned (status.addresses[].value), canonical. */
   addresses: readonly string[]
-  /** The ranges in spec.addresses. */
+  /** The ranges in spec.addresses, none touching another. */
   ranges: readonly AddressRange[]
 }
 
@@ -27,6 +27,6 @@ export const parseServiceEntry = (object: unknown): ServiceEntry => {
       protocol: port.string('protocol') ?? '',
     })),
     addresses: [...written, ...assigned].filter((text) => text !== '' && !isRange(text)).map(canonicalAddress),
-    ranges: written.filter(isRange).flatMap((text) => looseRange(text) ?? []),
+    ranges: mergeRanges(written.filter(isRange).flatMap((text) => looseRange(text) ?? [])),
   }
 }

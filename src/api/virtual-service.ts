@@ -18,6 +18,8 @@ export type HttpMatch = {
   field: string
   port: number | undefined
   gateways: readonly string[]
+  /** Whether it takes every request of the listeners that carry it: no condition but port and gateways. */
+  isCatchAll: boolean
 }
 
 export type HttpRoute = {
@@ -47,6 +49,22 @@ const readDestination = (destination: Fields, isMirror: boolean, weight?: number
   weight,
 })
 
+/** Fields of a match that are no condition on the request. */
+const unconditional: ReadonlySet<string> = new Set(['name', 'port', 'gateways', 'statPrefix', 'ignoreUriCase', 'uri'])
+
+/** Istio 1.31 pilot/pkg/networking/core/route/route.go, IsCatchAllRoute. */
+const isCatchAll = (match: Fields): boolean => {
+  const uri = match.object('uri')
+  return (
+    match.keys().every((key) => unconditional.has(key)) &&
+    (!match.has('uri') || uri.raw('prefix') === '/' || uri.raw('regex') === '.*')
+  )
+}
+
+/** Of nothing there is no copy: a mirror of 0 % is not emitted. */
+const isMirrored = (route: Fields): boolean =>
+  route.object('mirrorPercentage').raw('value') !== 0 && route.raw('mirrorPercent') !== 0
+
 const readHttpRoute = (route: Fields): HttpRoute => ({
   field: route.path,
   name: route.string('name') ?? '',
@@ -54,12 +72,13 @@ const readHttpRoute = (route: Fields): HttpRoute => ({
     field: match.path,
     port: match.number('port') || undefined,
     gateways: match.strings('gateways'),
+    isCatchAll: isCatchAll(match),
   })),
   destinations: route.list('route', (item) =>
     readDestination(item.object('destination'), false, item.number('weight')),
   ),
   mirrors: [
-    ...(route.has('mirror') ? [readDestination(route.object('mirror'), true)] : []),
+    ...(route.has('mirror') && isMirrored(route) ? [readDestination(route.object('mirror'), true)] : []),
     ...route.list('mirrors', (item) => readDestination(item.object('destination'), true)),
   ],
 })

@@ -61,7 +61,11 @@ const mostSpecific = (expectations: readonly Expectation[]): Expectation =>
 /** A field with nothing behind it, as when all of its lines are commented out, is as good as absent. */
 const withoutNulls = (value: unknown): unknown =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null))
+    ? Object.fromEntries(
+        Object.entries(value).filter(
+          ([name, field]) => field !== null || !Object.hasOwn(configurationSchema.properties, name),
+        ),
+      )
     : value
 
 const formatPath = (path: Path): string =>
@@ -115,9 +119,15 @@ export const loadPolicy = (text: string, file: string): Policy => {
     const offset = range.find((node) => node?.range !== undefined)?.range?.[0] ?? 0
     return failAt(offset, `${path.length === 0 ? '' : `${formatPath(path)}: `}${problem}`)
   }
-  const [syntax] = document.errors
+  // A warning, too: of a tag that YAML 1.2 does not have, behind which the schema could not look.
+  const [syntax] = [...document.errors, ...document.warnings]
   if (syntax !== undefined) failAt(syntax.pos[0], String(syntax.message.split('\n', 1)[0]))
+  if (document.directives?.yaml.version !== '1.2') failAt(0, 'write it in YAML 1.2, without a %YAML directive')
   visit(document, {
+    // Sets, ordered maps and the like are no plain values: the schema would look past them.
+    Value: (_key, { tag, range }) => {
+      if (tag !== undefined) failAt(Number(range?.[0]), `the tag ${tag} has no meaning here`)
+    },
     Alias: (_key, alias) => {
       if (alias.resolve(document) === undefined)
         failAt(Number(alias.range?.[0]), `no anchor &${alias.source} stands before it`)

@@ -41,7 +41,8 @@ export const configurationSchema = {
     clusterDomain: {
       description: "The domain of the cluster's DNS, which istiod knows as --domain.",
       type: 'string',
-      pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+      pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
+      maxLength: 253,
       default: 'cluster.local',
     },
     virtualHosts: {

@@ -25,6 +25,8 @@ export type Emission = {
   /** Gateways that it lists beside the mesh: what is emitted for them is their business. */
   otherGateways: readonly string[]
   hosts: readonly HostEmission[]
+  /** The ports of the hosts that carry HTTP routes. */
+  httpPorts: readonly number[]
   routes: readonly RouteEmission[]
   destinations: readonly DestinationEmission[]
 }
@@ -54,8 +56,11 @@ export type RouteEmission = {
   match: HttpMatch | undefined
   /** In the order of the hosts, each port once. Empty where no sidecar is given it. */
   ports: readonly number[]
-  /** Why it is emitted nowhere: no host, no host with that port, no port of a fitting class, or for other gateways only. */
-  dropped: 'host' | 'port' | 'class' | 'gateway' | undefined
+  /**
+   * Why it is emitted nowhere: no host, no host with that port, no port of a fitting class, for other gateways only, or an earlier
+   * one takes every request.
+   */
+  dropped: 'host' | 'port' | 'class' | 'gateway' | 'shadowed' | undefined
 }
 
 /** A destination of an emitted route, and whether the cluster that it names exists. */
@@ -127,18 +132,42 @@ const emitHost = (
 
 const carriesHttp = (portClass: PortClass): boolean => portClass === 'HTTP' || portClass === 'undetermined'
 
-const emitMatch = (route: HttpRoute, match: HttpMatch | undefined, targets: readonly MeshHost[]): RouteEmission => {
+/** The listener ports that the hosts have, with their classes. */
+type Listeners = ReadonlyMap<number, ReadonlySet<PortClass>>
+
+const listenersOf = (targets: readonly MeshHost[]): Listeners => {
+  const listeners = new Map<number, Set<PortClass>>()
+  for (const { ports } of targets) {
+    for (const port of ports) {
+      const classes = listeners.get(port.number) ?? new Set()
+      listeners.set(port.number, classes.add(port.class))
+    }
+  }
+  return listeners
+}
+
+/** The ports among these listeners that carry HTTP routes. */
+const httpPorts = (listeners: Listeners): number[] =>
+  [...listeners].flatMap(([number, classes]) => ([...classes].some(carriesHttp) ? [number] : []))
+
+/** What becomes of a match. Without a host there are no `listeners`; `taken` are those that an earlier catch-all closed. */
+const emitMatch = (
+  route: HttpRoute,
+  match: HttpMatch | undefined,
+  listeners: Listeners | undefined,
+  http: readonly number[],
+  taken: ReadonlySet<number>,
+): RouteEmission => {
   const dropped = (reason: RouteEmission['dropped']): RouteEmission => ({ route, match, ports: [], dropped: reason })
   if (match !== undefined && match.gateways.length > 0 && !match.gateways.includes('mesh')) return dropped('gateway')
-  const all = targets.flatMap((target) => target.ports)
-  if (targets.length === 0) return dropped('host')
-  const listened = all.filter((port) => match?.port === undefined || match.port === port.number)
+  if (listeners === undefined) return dropped('host')
+  const wanted = match?.port
   // Once anything HTTP listens on port 80, sidecars are given every VirtualService there, also for hosts without that port.
-  if (listened.length === 0 && match?.port === 80) return { route, match, ports: [80], dropped: undefined }
-  if (listened.length === 0) return dropped('port')
-  const carried = listened.filter((port) => carriesHttp(port.class))
+  if (wanted !== undefined && !listeners.has(wanted) && wanted !== 80) return dropped('port')
+  const carried = wanted === undefined ? http : http.includes(wanted) || !listeners.has(wanted) ? [wanted] : []
   if (carried.length === 0) return dropped('class')
-  return { route, match, ports: [...new Set(carried.map((port) => port.number))], dropped: undefined }
+  const ports = carried.filter((port) => !taken.has(port))
+  return ports.length === 0 ? dropped('shadowed') : { route, match, ports, dropped: undefined }
 }
 
 /** What a destination names: by its very text, a wildcard included, which only a ServiceEntry can have. */
@@ -182,33 +211,46 @@ const emitDestination = (
 
 /** Istio drops a destination of weight 0 beside others when its cluster is missing; the rest of the route works. */
 const isIdle = (destination: Destination, route: HttpRoute): boolean =>
-  route.destinations.length > 1 && route.destinations.includes(destination) && (destination.weight ?? 0) === 0
+  route.destinations.length > 1 && !destination.isMirror && (destination.weight ?? 0) === 0
 
 /** The emission of a VirtualService. Delegates (no hosts) and what is off the mesh have no hosts and routes of their own here. */
 export const emit = (virtualService: VirtualService, view: ClusterView, clusterDomain: string): Emission => {
   const onMesh = isOnMesh(virtualService)
   const otherGateways = virtualService.gateways.filter((gateway) => gateway !== 'mesh')
   if (!onMesh || virtualService.hosts.length === 0) {
-    return { onMesh, otherGateways, hosts: [], routes: [], destinations: [] }
+    return { onMesh, otherGateways, hosts: [], httpPorts: [], routes: [], destinations: [] }
   }
-  const hosts = virtualService.hosts.map((host, index) =>
-    emitHost(host, `spec.hosts[${index}]`, virtualService, view, clusterDomain),
-  )
-  const targets = hosts.flatMap((host) => (host.kind === 'resolved' ? host.targets : []))
-  const routes = virtualService.http.flatMap((route) =>
-    (route.matches.length === 0 ? [undefined] : route.matches).map((match) => emitMatch(route, match, targets)),
-  )
-  const destinations = virtualService.http.flatMap((route) => {
-    const matches = routes.filter((emission) => emission.route === route)
+  const names = new Map<string, HostEmission>()
+  const hosts = virtualService.hosts.map((host, index) => {
+    const field = `spec.hosts[${index}]`
+    const emitted = names.get(host) ?? emitHost(host, field, virtualService, view, clusterDomain)
+    names.set(host, emitted)
+    return { ...emitted, field }
+  })
+  const targets = new Set([...names.values()].flatMap((host) => (host.kind === 'resolved' ? host.targets : [])))
+  const listeners = targets.size === 0 ? undefined : listenersOf([...targets])
+  const http = listeners === undefined ? [] : httpPorts(listeners)
+  const taken = new Set<number>()
+  const routes: RouteEmission[] = []
+  const destinations: DestinationEmission[] = []
+  for (const route of virtualService.http) {
+    const matches = (route.matches.length === 0 ? [undefined] : route.matches).map((match) => {
+      const emission = emitMatch(route, match, listeners, http, taken)
+      // Istio stops at the first match that takes every request: route.go, BuildHTTPRoutesForVirtualService.
+      if (match?.isCatchAll ?? true) for (const port of emission.ports) taken.add(port)
+      return emission
+    })
+    routes.push(...matches)
     const ports = [...new Set(matches.flatMap((emission) => emission.ports))]
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
-    // destinations are judged as well, so that all that is wrong is said at once.
-    const judged =
-      ports.length > 0 || (otherGateways.length === 0 && matches.some((match) => match.dropped !== 'gateway'))
-    if (!judged) return []
-    return [...route.destinations, ...route.mirrors]
-      .filter((destination) => !isIdle(destination, route))
-      .map((destination) => emitDestination(destination, ports, virtualService, view, clusterDomain))
-  })
-  return { onMesh, otherGateways, hosts, routes, destinations }
+    // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
+    const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')
+    if (ports.length === 0 && (otherGateways.length > 0 || !broken)) continue
+    for (const destination of [...route.destinations, ...route.mirrors]) {
+      if (isIdle(destination, route)) continue
+      const heard = ports.length === 0 ? http : ports
+      destinations.push(emitDestination(destination, heard, virtualService, view, clusterDomain))
+    }
+  }
+  return { onMesh, otherGateways, hosts, httpPorts: http, routes, destinations }
 }

@@ -1,5 +1,5 @@
 import type { NamespacedName } from '../api/metadata.ts'
-import type { Service } from '../api/service.ts'
+import { isHeadless, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { emit } from '../istio/emission.ts'
 import type { ClusterView } from '../view/view.ts'
@@ -84,7 +84,9 @@ const settle = (
   object: NamespacedName,
   circumstances: Circumstances,
 ): Outcome[] => {
-  const known = new Set(before.map(({ finding }) => identity(finding)))
+  // Only what would have been denied: what was a mere warning for an ordinary Service does not let a virtual host pass.
+  const denied = before.filter((one) => milder(one.action, one.finding.atMost ?? 'deny') === 'deny')
+  const known = new Set(denied.map(({ finding }) => identity(finding)))
   return found
     .map((one) => outcomeOf(one, known, object, circumstances))
     .sort((a, b) => collator.compare(a.field, b.field))
@@ -113,8 +115,9 @@ export const judgeService = (service: Service, before: Service | undefined, circ
   const { found, by } = findInService(service, circumstances)
   const old = before === undefined ? [] : findInService(before, circumstances).found
   const outcomes = settle(found, old, service, circumstances)
-  // A Service that is refused for what it says is given no address: that it has none is no finding of its own.
-  const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing'
+  // A Service that is refused for what it says is given no address: that it has none is then no finding of its own.
+  const canHaveAddress = service.type === 'ClusterIP' && !isHeadless(service)
+  const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing' && canHaveAddress
   const refused = outcomes.some((outcome) => outcome.action === 'deny' && !consequence(outcome))
   return {
     outcomes: refused ? outcomes.filter((outcome) => !consequence(outcome)) : outcomes,

@@ -2,19 +2,19 @@ import { virtualHostLabel } from '../api/service.ts'
 import type { Outcome, Verdict } from './judge.ts'
 
 /** How many findings a denial lists; the rest is counted. */
-const maxFindings = 20
+export const maxFindings = 20
 
 /** How long one finding may be; hosts and names come from users. */
 const maxFindingLength = 1000
 
 /** The API server gives each warning this much once all of a request are longer than 4,096 (endpoints/filters/warning.go). */
-const maxWarningLength = 256
+export const maxWarningLength = 256
 
 /** One line of printable ASCII: the API server drops a warning with a control character, and a terminal obeys it. */
-const printable = (text: string): string =>
+export const printable = (text: string): string =>
   text.replace(/[^ -~]/g, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`)
 
-const shorten = (text: string, length: number): string =>
+export const shorten = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length - 3)}...`
 
 /** A finding as one line: where, what is wrong, why it fails, what to type, by which rule and where to read on. */
@@ -33,6 +33,28 @@ export const warningText = ({ field, problem, reason, fix, rule, note }: Outcome
   const short = full.length + tail.length <= maxWarningLength ? full : printable(`${head}${noted}. Fix: ${fix}`)
   return shorten(short, maxWarningLength - tail.length) + tail
 }
+
+/** How long all warnings of a review may be together; what is over the API server cuts (endpoints/filters/warning.go). */
+const maxWarningsLength = 4096
+
+/** The warnings of a review, as many as are shown, and how many more there are. */
+export const warningTexts = (outcomes: readonly Outcome[]): string[] => {
+  const warned = outcomes.filter(({ action }) => action === 'warn')
+  const texts: string[] = []
+  // What counts the rest needs its place, too.
+  let room = maxWarningsLength - 'and 1000000 more findings'.length
+  for (const outcome of warned) {
+    const text = warningText(outcome)
+    room -= text.length
+    if (room < 0) return [...texts, `and ${warned.length - texts.length} more findings`]
+    texts.push(text)
+  }
+  return texts
+}
+
+/** A finding for programs: what is wrong and what to do, bounded and printable like all that users wrote. */
+export const causeText = ({ problem, fix }: Outcome): string =>
+  shorten(printable(`${problem}. Fix: ${fix}`), maxFindingLength)
 
 /** What a refused user reads. `object` is its kind and name: `Service shop/orders`. */
 export const denialMessage = (object: string, { outcomes, inferred }: Verdict, docsURL: string): string => {

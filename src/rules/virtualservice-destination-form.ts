@@ -1,6 +1,6 @@
 import { serviceHost } from '../istio/hosts.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
-import { unreachable } from './unreachable.ts'
+import { unreachable } from './wording.ts'
 
 export const virtualServiceDestinationForm: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-destination-form',

@@ -1,5 +1,5 @@
 import type { Rule, VirtualServiceSubject } from './rule.ts'
-import { unreachable } from './unreachable.ts'
+import { listed, unreachable } from './wording.ts'
 
 export const virtualServiceDestinationPort: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-destination-port',
@@ -16,8 +16,9 @@ export const virtualServiceDestinationPort: Rule<VirtualServiceSubject> = {
       if (destination.kind !== 'port') return []
       const { ports, port, implied, reachable } = destination
       const { field, host } = destination.destination
-      const has = ports.length === 0 ? 'it has none' : `it has ${ports.join(', ')}`
-      const about = `${destination.host}:${port}`
+      const has = ports.length === 0 ? 'it has none' : `it has ${listed(ports)}`
+      // Which of the ports being listened on comes first says nothing about the object.
+      const about = `${destination.host}:${implied ? 'implied' : port}`
       return [
         implied
           ? {

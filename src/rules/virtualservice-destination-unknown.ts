@@ -1,7 +1,7 @@
 import { formatName } from '../api/metadata.ts'
 import { parseServiceHost } from '../istio/hosts.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
-import { unreachable } from './unreachable.ts'
+import { unreachable } from './wording.ts'
 
 export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-destination-unknown',

@@ -1,6 +1,15 @@
-import { sameName } from '../api/metadata.ts'
+import { formatName } from '../api/metadata.ts'
+import type { HostEmission } from '../istio/emission.ts'
 import { serviceHost } from '../istio/hosts.ts'
+import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
+
+/** The Services that a host names as Istio reads it, be they there or not. */
+const namedBy = (host: HostEmission): string[] => {
+  if (host.kind === 'missing') return host.service === undefined ? [] : [formatName(host.service)]
+  if (host.kind !== 'resolved') return []
+  return host.targets.flatMap(({ service }) => (service === undefined ? [] : [formatName(service)]))
+}
 
 export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-host-form',
@@ -13,12 +22,13 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
     'has the literal name `svc.ns`, so nothing is emitted for it and callers get 503. It is only a warning where another host of ' +
     'the list serves the same Service, where that Service has port 80, on which sidecars are given such hosts too, where other ' +
     'gateways are listed, which may serve it, or where `svc.ns` is no Service at all and may be a host of the Internet.',
-  check: ({ emission, view, policy }) =>
-    emission.hosts.flatMap((host) => {
+  check: ({ emission, view, policy }) => {
+    // A gateway takes every host literally, and may serve it.
+    const elsewhere = emission.otherGateways.length > 0
+    const named = new Set(emission.hosts.flatMap(namedBy))
+    return emission.hosts.flatMap((host): RuleFinding[] => {
       if (host.kind !== 'form') return []
       const { means } = host
-      // A gateway takes every host literally, and may serve it.
-      const elsewhere = emission.otherGateways.length > 0
       if (means === undefined) {
         return [
           {
@@ -27,15 +37,11 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
             problem: `host "${host.host}" is an IP address`,
             reason: 'sidecars are given no route for it',
             fix: `write the full name of a Service, <service>.<namespace>.svc.${policy.clusterDomain}`,
-            ...(elsewhere ? { atMost: 'warn' as const } : {}),
+            ...(elsewhere ? { atMost: 'warn' } : {}),
           },
         ]
       }
-      const served = emission.hosts.some(
-        (other) =>
-          other.kind === 'resolved' &&
-          other.targets.some(({ service }) => service !== undefined && sameName(service, means)),
-      )
+      const isNamed = named.has(formatName(means))
       const service = view.service(means)
       const onPort80 = service?.ports.some(({ port }) => port === 80) ?? false
       // A name of two labels may as well be a host of the Internet, whose domain has the name of a namespace.
@@ -45,12 +51,13 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
           field: host.field,
           about: host.host.toLowerCase(),
           problem: `host "${host.host}" names no Service to Istio`,
-          reason: served
-            ? 'it is read literally and does nothing; another host of the list serves the Service'
+          reason: isNamed
+            ? 'it is read literally and does nothing; another host of the list names the Service'
             : 'it is read literally, nothing is emitted for it, and callers get 503',
-          fix: served ? 'leave it out' : `write ${serviceHost(means, policy.clusterDomain)}`,
-          ...(served || onPort80 || isGuess || elsewhere ? { atMost: 'warn' as const } : {}),
+          fix: isNamed ? 'leave it out' : `write ${serviceHost(means, policy.clusterDomain)}`,
+          ...(isNamed || onPort80 || isGuess || elsewhere ? { atMost: 'warn' } : {}),
         },
       ]
-    }),
+    })
+  },
 }

@@ -1,4 +1,5 @@
 import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { listed } from './wording.ts'
 
 export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-match-port',
@@ -11,10 +12,6 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
   check: ({ emission }) => {
     // As long as a host is not there, nobody knows its ports.
     if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
-    const targets = emission.hosts.flatMap((host) => (host.kind === 'resolved' ? host.targets : []))
-    const ports = [...new Set(targets.flatMap((target) => target.ports.map(({ number }) => number)))].sort(
-      (a, b) => a - b,
-    )
     return emission.routes.flatMap(({ match, dropped }) => {
       if (dropped !== 'port' || match?.port === undefined) return []
       const mayBeGateways =
@@ -28,7 +25,7 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
           mismatch: true as const,
           problem: `no host has port ${match.port}`,
           reason: 'no sidecar is given this match, and its requests are not routed',
-          fix: `write a port of the hosts (${ports.join(', ') || 'they have none'}), or leave it out to match them all`,
+          fix: `write a port of the hosts (${listed(emission.httpPorts) || 'they have none for HTTP'}), or leave it out to match them all`,
         },
       ]
     })

@@ -14,11 +14,14 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
     'Gateway objects. An absent or empty list means the mesh; it works, but the runbook wants it said, since whoever adds a ' +
     'gateway later would take the mesh away without noticing.',
   check: ({ virtualService: { gateways, hasTcpRoutes }, emission }) => {
+    // A host that is not there yet may turn out to be no virtual host's.
+    const rests = emission.hosts.some(({ kind }) => kind === 'missing') ? { missing: true as const } : {}
     if (gateways.length === 0) {
       return [
         {
           field: 'spec.gateways',
           about: 'absent',
+          ...rests,
           problem: 'gateways does not say mesh',
           reason: 'absent it means the mesh, but whoever adds a gateway later takes the mesh away unawares',
           fix: 'write gateways: [mesh]',
@@ -54,6 +57,7 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
       {
         field: `${first.match.field}.gateways`,
         about: 'matches',
+        ...rests,
         problem: 'no route is left for the mesh: the gateways of every match leave it out',
         reason: 'sidecars are given no route, and callers in the mesh get 503',
         fix: 'add mesh to the gateways of the matches that are for the mesh, or leave them out there',

@@ -55,14 +55,14 @@ type Watched = { kind: string; size: number; age: number; relists: number; isCur
 
 /** Adds what can be asked about the view of a live cluster. */
 export const observeView = ({ registry }: Metrics, watched: readonly Watched[]): void => {
-  const gauge = (name: string, help: string, valueOf: (of: Watched) => number) =>
+  const gauge = (name: string, help: string, measure: (of: Watched) => number) =>
     new Gauge({
       name,
       help,
       labelNames: ['kind'],
       registers: [registry],
       collect() {
-        for (const one of watched) this.set({ kind: one.kind }, valueOf(one))
+        for (const one of watched) this.set({ kind: one.kind }, measure(one))
       },
     })
   gauge('meshvip_view_objects', 'Objects in view, by kind.', ({ size }) => size)

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -148,6 +149,9 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     const tls = (given ?? made) as { cert: string; key: string }
     let webhook: FastifyInstance
     try {
+      // An empty file would be taken too, and then every handshake fails.
+      if (!new X509Certificate(tls.cert).checkPrivateKey(createPrivateKey(tls.key)))
+        throw new Error('they do not belong together')
       webhook = createWebhookServer({ backend, policy: () => policy, metrics, logger, tls, isReady: () => answering })
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })

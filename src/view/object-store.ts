@@ -1,4 +1,4 @@
-import { type AddressRange, rangeContains } from '../api/address.ts'
+import { type AddressRange, covers, parseAddress } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { Kind, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
@@ -100,6 +100,16 @@ export class ObjectStore implements ClusterView {
     return this.#objects.IPAddress.under(formatName(service)).map(({ name }) => name)
   }
 
+  #rangesAround(address: string): Holder[] {
+    const entries = this.#objects.ServiceEntry.under('ranges')
+    if (entries.length === 0) return []
+    const parsed = parseAddress(address)
+    if (parsed === undefined) return []
+    return entries.flatMap((entry) =>
+      entry.ranges.filter((range) => covers(range, parsed)).map((range) => entryHolder(entry, range)),
+    )
+  }
+
   holders(address: string): readonly Holder[] {
     const claim = this.claim(address)
     const entries = this.#objects.ServiceEntry
@@ -107,11 +117,7 @@ export class ObjectStore implements ClusterView {
       ...(claim === undefined ? [] : [claim]),
       ...this.#objects.Service.under(address).map(serviceHolder),
       ...entries.under(`address ${address}`).map((entry) => entryHolder(entry)),
-      ...entries
-        .under('ranges')
-        .flatMap((entry) =>
-          entry.ranges.filter((range) => rangeContains(range, address)).map((range) => entryHolder(entry, range)),
-        ),
+      ...this.#rangesAround(address),
     ]
   }
 }

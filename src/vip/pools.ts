@@ -1,14 +1,23 @@
 import { formatIPv4, parseCidr, parseIPv4 } from '../api/address.ts'
 import { candidates, type Pool, poolContains } from './pool.ts'
 
+/** This network, loopback, link-local and multicast (Kubernetes pkg/apis/core/validation/validation.go, ValidateEndpointIP). */
+const uselessRanges = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/4'].map((cidr) => ({
+  cidr,
+  ...parseCidr(cidr),
+}))
+
 /**
  * Makes a pool out of a range in CIDR notation. Throws an Error that says why a range cannot be a pool: no IPv4, or too small to
- * have an address beside its network and broadcast address.
+ * have an address beside its network and broadcast address, or with addresses that Kubernetes does not take.
  */
 export const createPool = (cidr: string): Pool => {
   const range = parseCidr(cidr)
   if (range.family !== 4) throw new Error(`${cidr} is no IPv4 range`)
   const span = Number(range.last - range.first + 1n)
+  const useless = uselessRanges.find(({ first, last }) => range.first <= last && first <= range.last)
+  if (useless !== undefined)
+    throw new Error(`${cidr} overlaps ${useless.cidr}, of which Kubernetes takes no external IP`)
   if (span < 4) throw new Error(`${cidr} has no address beside its network and broadcast address`)
   return { cidr, network: Number(range.first), span }
 }

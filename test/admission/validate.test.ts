@@ -340,3 +340,12 @@ t.test('the dry run of a batch is not refused for what the batch may change', as
   t.equal((await asked({ dryRun: true, options: null })).allowed, false)
   t.equal((await asked({ options: flux })).allowed, false)
 })
+
+t.test('in a cluster in memory a Service lets go of the address that it gives up', async (t) => {
+  const backend = memory(claim('240.240.0.7', 'shop/orders'), claim('240.240.0.8', 'shop/orders'))
+  t.equal((await run(requestFor(service('orders', { externalIPs: ['240.240.0.8'] })), backend)).allowed, true)
+  const { signal } = new AbortController()
+  t.strictSame(await backend.cluster.ask((view) => view.claimsOf({ namespace: 'shop', name: 'orders' }), signal), [
+    '240.240.0.8',
+  ])
+})

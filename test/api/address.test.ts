@@ -1,7 +1,15 @@
 import { isIPv4 } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { canonicalAddress, formatIPv4, looseRange, parseCidr, parseIPv4, rangeContains } from '../../src/api/address.ts'
+import {
+  canonicalAddress,
+  formatIPv4,
+  looseRange,
+  mergeRanges,
+  parseCidr,
+  parseIPv4,
+  rangeContains,
+} from '../../src/api/address.ts'
 import { thrown } from '../support/thrown.ts'
 
 const cidrCovers = (cidr: string, address: string): boolean => {
@@ -180,4 +188,13 @@ t.test('an address has one spelling by which it is compared', async (t) => {
     t.equal(canonicalAddress(text), canonical, text)
     t.equal(canonicalAddress(canonical), canonical, 'and stays')
   }
+})
+
+t.test('ranges are merged where they touch, and cover the same', async (t) => {
+  const merged = (...cidrs: string[]) => mergeRanges(cidrs.map(parseCidr))
+  t.strictSame(merged('10.0.1.0/24', '10.0.0.0/24'), [parseCidr('10.0.0.0/23')])
+  t.strictSame(merged('10.0.0.0/8', '10.1.0.0/16', '10.0.0.0/8'), [parseCidr('10.0.0.0/8')])
+  t.strictSame(merged('10.0.0.0/24', '10.0.2.0/24'), [parseCidr('10.0.0.0/24'), parseCidr('10.0.2.0/24')])
+  t.strictSame(merged('fd00::/64', '10.0.0.0/24', 'fd00::/48'), [parseCidr('10.0.0.0/24'), parseCidr('fd00::/48')])
+  t.strictSame(merged(), [])
 })

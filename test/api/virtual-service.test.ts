@@ -45,8 +45,8 @@ t.test('a VirtualService is read whole, each part with its path', async (t) => {
         field: 'spec.http[1]',
         name: 'read',
         matches: [
-          { field: 'spec.http[1].match[0]', port: undefined, gateways: [] },
-          { field: 'spec.http[1].match[1]', port: 8080, gateways: ['mesh'] },
+          { field: 'spec.http[1].match[0]', port: undefined, gateways: [], isCatchAll: false },
+          { field: 'spec.http[1].match[1]', port: 8080, gateways: ['mesh'], isCatchAll: true },
         ],
         destinations: [
           {
@@ -135,4 +135,14 @@ t.test('a malformed VirtualService is refused by the field', async (t) => {
   for (const [spec, field] of rows) {
     t.throws(() => parseVirtualService({ metadata, spec }), { name: 'MalformedObject', field }, field)
   }
+})
+
+t.test('of nothing there is no mirror', async (t) => {
+  const mirrors = (fields: object) =>
+    parseVirtualService({ metadata, spec: { http: [{ mirror: { host: 'shadow' }, ...fields }] } }).http[0]?.mirrors
+      .length
+  t.equal(mirrors({}), 1)
+  t.equal(mirrors({ mirrorPercentage: { value: 1 } }), 1)
+  t.equal(mirrors({ mirrorPercentage: { value: 0 } }), 0)
+  t.equal(mirrors({ mirrorPercent: 0 }), 0)
 })

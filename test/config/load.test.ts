@@ -147,7 +147,17 @@ t.test('a configuration that is wrong says where, and what was expected', async 
     ['text', '1:1: must be object'],
     ['- cidr', '1:1: must be object'],
     ['clusterDomain: 5', '1:16: clusterDomain: must be string'],
-    ['clusterDomain: Corp', '1:16: clusterDomain: must match pattern "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"'],
+    [
+      'clusterDomain: Corp',
+      '1:16: clusterDomain: must match pattern "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"',
+    ],
+    [
+      'nonsense:',
+      '1:10: nonsense: there is no such field; there are clusterDomain, virtualHosts, pools, allowedExternalIPs, reservedPorts, dryRun, rules, namespaces, enforcement, exemptions, docsURL',
+    ],
+    ['rules: !!set {a}', '1:14: the tag tag:yaml.org,2002:set has no meaning here'],
+    ['rules: !mine {}', '1:8: Unresolved tag: !mine at line 1, column 8:'],
+    ['%YAML 1.1\n---\ndryRun: 2001-12-14', '1:1: write it in YAML 1.2, without a %YAML directive'],
     ['virtualHosts: some', '1:15: virtualHosts: must be one of inferred, labelled'],
     ['pools: []', '1:8: pools: must NOT have fewer than 1 items'],
     ['pools:\n  - cidr: 240.240.0.0/16\n  - {}', "3:5: pools[1]: must have required property 'cidr'"],

@@ -27,7 +27,10 @@ export const testOnCluster = async (
   const controlPlane = await startControlPlane(binaries)
   try {
     const log: Record<string, unknown>[] = []
-    const webhook = await startWebhook(controlPlane, { log: { write: (line) => log.push(JSON.parse(line)) } })
+    const webhook = await startWebhook(controlPlane, {
+      log: { write: (line) => log.push(JSON.parse(line)) },
+      metricsListen: { host: '127.0.0.1', port: 0 },
+    })
     try {
       await t.test(story, (t) => run(t, { ...controlPlane, webhook, log }))
     } finally {

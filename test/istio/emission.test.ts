@@ -210,7 +210,7 @@ t.test('the listener ports that carry a route', async (t) => {
     [
       'matches are judged one by one',
       { hosts, ...match({ port: 3112 }, { port: 3111 }, {}) },
-      ['port', '3111', '3111'],
+      ['port', '3111', 'shadowed'],
     ],
     ['no host', { hosts: ['pay'] }, ['host']],
     ['the short dotted name alone', { hosts: ['orders.shop'] }, ['host']],
@@ -290,6 +290,7 @@ t.test('what is off the mesh has no rows', async (t) => {
     onMesh: false,
     otherGateways: ['shop/edge'],
     hosts: [],
+    httpPorts: [],
     routes: [],
     destinations: [],
   })
@@ -300,6 +301,7 @@ t.test('a delegate has no rows of its own', async (t) => {
     onMesh: true,
     otherGateways: [],
     hosts: [],
+    httpPorts: [],
     routes: [],
     destinations: [],
   })
@@ -400,9 +402,9 @@ t.test('which routes have their destinations judged', async (t) => {
       missing,
     ],
     [
-      'no port is implied where none is listened on',
+      'where none is listened on, the ports of the hosts are implied',
       { http: [{ match: [{ port: 1 }], route: [to(read)] }] },
-      [`${read} exists`],
+      destinationsOf({ http: [{ route: [to(read)] }] }),
     ],
   ]
   for (const [story, spec, expected] of rows) t.strictSame(destinationsOf(spec), expected, story)
@@ -491,4 +493,41 @@ t.test('there is no cluster for a UDP port', async (t) => {
 t.test('on port 80 sidecars are given what they are given nowhere else', async (t) => {
   const [emitted] = emission({ hosts: [orders], http: [{ match: [{ port: 80 }], route: [to(read, 3100)] }] }).routes
   t.strictSame(emitted?.ports, [80])
+})
+
+t.test('after a match that takes every request nothing more is emitted on its ports', async (t) => {
+  const rows: [story: string, http: object[], expected: string[]][] = [
+    ['a route without match', [{}, {}], ['3111', 'shadowed']],
+    ['a match of the port alone', [{ match: [{ port: 3111 }] }, {}], ['3111', 'shadowed']],
+    ['a match of every path', [{ match: [{ uri: { prefix: '/' } }] }, {}], ['3111', 'shadowed']],
+    [
+      'a match of every path by expression',
+      [{ match: [{ uri: { regex: '.*' }, name: 'all' }] }, {}],
+      ['3111', 'shadowed'],
+    ],
+    ['a match of a path', [{ match: [{ uri: { prefix: '/a' } }] }, {}], ['3111', '3111']],
+    ['a match of a header', [{ match: [{ headers: { a: { exact: 'b' } } }] }, {}], ['3111', '3111']],
+    ['a match of a source', [{ match: [{ sourceNamespace: 'a' }] }, {}], ['3111', '3111']],
+    ['a match for another gateway', [{ match: [{ gateways: ['public'] }] }, {}], ['gateway', '3111']],
+    ['a match of a port that no host has', [{ match: [{ port: 9 }] }, {}], ['port', '3111']],
+    ['the first of two matches', [{ match: [{}, { uri: { exact: '/a' } }] }], ['3111', 'shadowed']],
+  ]
+  for (const [story, http, expected] of rows) t.strictSame(routesOf({ hosts: [orders], http }), expected, story)
+  const shadowed = { http: [{ route: [to(read, 3100)] }, { route: [to('nothing', 1)] }] }
+  t.strictSame(destinationsOf(shadowed), [`${read} exists`], 'and nobody is sent to its destinations')
+})
+
+t.test('many hosts, routes and destinations take no more than their number', async (t) => {
+  const many = 20_000
+  const started = performance.now()
+  const hosts = Array.from({ length: many }, () => '*.shop.svc.cluster.local')
+  const http = Array.from({ length: many }, (_, index) => ({
+    match: [{ uri: { exact: `/${index}` } }],
+    route: [to(read, 3100)],
+  }))
+  t.equal(emission({ hosts, http }).routes.length, many)
+  const route = Array.from({ length: many }, () => to(read, 3100, 1))
+  t.equal(emission({ hosts: [orders], http: [{ route }] }).destinations.length, many)
+  // Quadratic it would be minutes.
+  t.ok(performance.now() - started < 10_000)
 })

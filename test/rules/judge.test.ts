@@ -116,11 +116,14 @@ await t.test('a VirtualService is compared with what it was before as well', asy
     'deny virtualservice-mesh-gateway spec.gateways',
     'deny virtualservice-destination-port spec.http[0].route[0].destination.port',
   ])
-  const after = virtualService({ ...spec, http: [...spec.http, { route: [{ destination: { host: 'nobody' } }] }] })
+  const after = virtualService({
+    ...spec,
+    http: [{ match: [{ uri: { prefix: '/a' } }], route: [{ destination: { host: 'nobody' } }] }, ...spec.http],
+  })
   t.strictSame(said(judgeVirtualService(after, before, circumstances())), [
     'warn virtualservice-mesh-gateway spec.gateways',
-    'warn virtualservice-destination-port spec.http[0].route[0].destination.port',
-    'deny virtualservice-destination-unknown spec.http[1].route[0].destination.host',
+    'deny virtualservice-destination-unknown spec.http[0].route[0].destination.host',
+    'warn virtualservice-destination-port spec.http[1].route[0].destination.port',
   ])
 })
 
@@ -282,4 +285,37 @@ await t.test('what the owners exempt is let pass, with the reason, until the day
   t.strictSame(exempted({ names: ['orders'] }), ['deny undefined'])
   t.strictSame(exempted({ expires: '2026-03-02' }), ['warn exempted until 2026-03-02: moving'])
   t.strictSame(exempted({ expires: '2026-03-01' }), ['deny undefined'], 'no more on the day itself')
+})
+
+await t.test('what was a mere warning for an ordinary Service does not let a virtual host pass', async (t) => {
+  const before = service([{ name: 'web', port: 8080 }], { ...address, selector: { app: 'a' } })
+  const after = service([{ name: 'web', port: 8080 }], address)
+  t.strictSame(said(judgeService(after, before, circumstances())), ['deny service-port-name spec.ports[0].name'])
+})
+
+await t.test('what can have no address is told so beside all else that is wrong', async (t) => {
+  const labels = { 'meshvip.dev/virtual-host': 'true' }
+  t.strictSame(
+    said(
+      judgeService(
+        service([{ name: 'http', port: 80 }], { type: 'NodePort' }, 'shop', labels),
+        undefined,
+        circumstances(),
+      ),
+    ),
+    ['deny service-vip-missing spec.externalIPs', 'deny service-port-80 spec.ports[0].port'],
+  )
+})
+
+await t.test('in a dry run a host that is not there yet says nothing about the gateways', async (t) => {
+  const verdict = judgeVirtualService(
+    virtualService({ hosts: ['web', 'web.shop.svc'] }),
+    undefined,
+    circumstances({ dryRun: true }),
+  )
+  t.strictSame(said(verdict), [
+    'warn virtualservice-mesh-gateway spec.gateways',
+    'warn virtualservice-host-unknown spec.hosts[0]',
+    'warn virtualservice-host-form spec.hosts[1]',
+  ])
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Outcome } from '../../src/rules/judge.ts'
-import { denialMessage, findingText, warningText } from '../../src/rules/message.ts'
+import { causeText, denialMessage, findingText, warningText, warningTexts } from '../../src/rules/message.ts'
+import { listed } from '../../src/rules/wording.ts'
 
 const outcome = (overrides: Partial<Outcome> = {}): Outcome => ({
   rule: 'service-port-80',
@@ -77,3 +78,25 @@ await t.test('a denial', async (t) => {
   t.equal(lines.length, 22)
   t.equal(lines.at(-1), '- and 3 more', 'lists twenty, and counts the rest')
 })
+
+await t.test('warnings are no more than the API server takes, and the rest is counted', async (t) => {
+  const warnings = (count: number) => warningTexts(Array.from({ length: count }, () => outcome({ action: 'warn' })))
+  t.equal(warnings(3).length, 3)
+  const many = warnings(1000)
+  t.ok(many.join('').length <= 4096)
+  t.equal(many.at(-1), `and ${1000 - (many.length - 1)} more findings`)
+  t.strictSame(warningTexts([outcome()]), [], 'a denial is no warning')
+})
+
+t.equal(
+  causeText(outcome({ problem: 'host "a\u001b[31m"' })),
+  'host "a\\u{1b}[31m". Fix: use another',
+  'what programs are told is printable, too',
+)
+
+t.equal(listed([9, 80, 10]), '9, 10, 80', 'ports are listed in their order')
+t.equal(
+  listed(Array.from({ length: 12 }, (_, index) => index + 1)),
+  '1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...',
+  'and not all of them',
+)

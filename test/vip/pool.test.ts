@@ -24,7 +24,7 @@ const smallPool = fc
 t.test('a pool is a range of IPv4 addresses', async (t) => {
   t.strictSame(standard, { cidr: '240.240.0.0/16', network: 0xf0f00000, span: 65536 })
   t.strictSame(createPool('10.0.0.0/30'), { cidr: '10.0.0.0/30', network: 0x0a000000, span: 4 })
-  t.strictSame(createPool('0.0.0.0/0'), { cidr: '0.0.0.0/0', network: 0, span: 2 ** 32 })
+  t.strictSame(createPool('240.0.0.0/4'), { cidr: '240.0.0.0/4', network: 0xf0000000, span: 2 ** 28 })
 })
 
 t.test('a range that cannot be a pool says why', async (t) => {
@@ -33,6 +33,15 @@ t.test('a range that cannot be a pool says why', async (t) => {
     ['10.0.0.0/31', '10.0.0.0/31 has no address beside its network and broadcast address'],
     ['10.0.0.1/32', '10.0.0.1/32 has no address beside its network and broadcast address'],
     ['10.0.0.1/8', '10.0.0.1/8 has bits set after its prefix: did you mean 10.0.0.0/8?'],
+    ...[
+      ['0.0.0.0/0', '0.0.0.0/8'],
+      ['127.1.0.0/16', '127.0.0.0/8'],
+      ['169.254.0.0/24', '169.254.0.0/16'],
+      ['224.0.0.0/24', '224.0.0.0/4'],
+    ].map(([cidr, around]): [string, string] => [
+      String(cidr),
+      `${cidr} overlaps ${around}, of which Kubernetes takes no external IP`,
+    ]),
     ['10.0.0.0', '10.0.0.0 is no range in CIDR notation, such as 240.240.0.0/16'],
   ]
   for (const [cidr, message] of rows)
@@ -140,8 +149,8 @@ t.test('the same name has the same candidates', async () => {
 t.test('a pool of any size costs the same until it is asked for more', async () => {
   fc.assert(
     fc.property(anyName, (name) => {
-      const [first] = candidates(createPool('0.0.0.0/0'), name).take(1)
-      return first !== undefined && Number.isInteger(first) && first >= 2 ** 31 && first < 2 ** 32 - 1
+      const [first] = candidates(createPool('240.0.0.0/4'), name).take(1)
+      return first !== undefined && Number.isInteger(first) && first >= 0xf8000000 && first < 2 ** 32 - 1
     }),
   )
 })

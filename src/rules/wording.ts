@@ -5,3 +5,12 @@ export const unreachable = ({ isMirror }: Destination): string =>
   isMirror
     ? 'the cluster that this names does not exist, and the copies are lost'
     : 'the route leads to a cluster that does not exist, and callers get 503'
+
+/** How many ports a message lists. */
+const maxPorts = 10
+
+/** Ports in a message, in their order; empty for none. */
+export const listed = (ports: readonly number[]): string => {
+  const sorted = [...ports].sort((a, b) => a - b)
+  return `${sorted.slice(0, maxPorts).join(', ')}${sorted.length > maxPorts ? ', ...' : ''}`
+}
