@@ -25,6 +25,8 @@ export type Emission = {
   /** Gateways that it lists beside the mesh: what is emitted for them is their business. */
   otherGateways: readonly string[]
   hosts: readonly HostEmission[]
+  /** What the hosts resolve to, each once however often it is named. */
+  targets: readonly MeshHost[]
   /** The ports of the hosts that carry HTTP routes. */
   httpPorts: readonly number[]
   routes: readonly RouteEmission[]
@@ -218,7 +220,7 @@ export const emit = (virtualService: VirtualService, view: ClusterView, clusterD
   const onMesh = isOnMesh(virtualService)
   const otherGateways = virtualService.gateways.filter((gateway) => gateway !== 'mesh')
   if (!onMesh || virtualService.hosts.length === 0) {
-    return { onMesh, otherGateways, hosts: [], httpPorts: [], routes: [], destinations: [] }
+    return { onMesh, otherGateways, hosts: [], targets: [], httpPorts: [], routes: [], destinations: [] }
   }
   const names = new Map<string, HostEmission>()
   const hosts = virtualService.hosts.map((host, index) => {
@@ -227,8 +229,8 @@ export const emit = (virtualService: VirtualService, view: ClusterView, clusterD
     names.set(host, emitted)
     return { ...emitted, field }
   })
-  const targets = new Set([...names.values()].flatMap((host) => (host.kind === 'resolved' ? host.targets : [])))
-  const listeners = targets.size === 0 ? undefined : listenersOf([...targets])
+  const targets = [...names.values()].flatMap((host) => (host.kind === 'resolved' ? host.targets : []))
+  const listeners = targets.length === 0 ? undefined : listenersOf(targets)
   const http = listeners === undefined ? [] : httpPorts(listeners)
   const taken = new Set<number>()
   const routes: RouteEmission[] = []
@@ -252,5 +254,5 @@ export const emit = (virtualService: VirtualService, view: ClusterView, clusterD
       destinations.push(emitDestination(destination, heard, virtualService, view, clusterDomain))
     }
   }
-  return { onMesh, otherGateways, hosts, httpPorts: http, routes, destinations }
+  return { onMesh, otherGateways, hosts, targets, httpPorts: http, routes, destinations }
 }

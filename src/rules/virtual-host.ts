@@ -69,12 +69,12 @@ export const virtualServiceScope = (
   if (emission.onMesh) {
     // A delegate has no hosts: it is judged as part of the roots that use it.
     if (virtualService.hosts.length === 0) return 'none'
-    return emission.hosts.some(
-      (host) =>
-        host.kind === 'missing' ||
-        (host.kind === 'form' && host.means !== undefined && isVirtualHost(view.service(host.means))) ||
-        (host.kind === 'resolved' && host.targets.some(({ service }) => isVirtualHost(service))),
-    )
+    return emission.targets.some(({ service }) => isVirtualHost(service)) ||
+      emission.hosts.some(
+        (host) =>
+          host.kind === 'missing' ||
+          (host.kind === 'form' && host.means !== undefined && isVirtualHost(view.service(host.means))),
+      )
       ? 'virtual-host'
       : 'other'
   }

@@ -1,15 +1,17 @@
 import { formatName } from '../api/metadata.ts'
-import type { HostEmission } from '../istio/emission.ts'
+import type { Emission } from '../istio/emission.ts'
 import { serviceHost } from '../istio/hosts.ts'
 import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 
-/** The Services that a host names as Istio reads it, be they there or not. */
-const namedBy = (host: HostEmission): string[] => {
-  if (host.kind === 'missing') return host.service === undefined ? [] : [formatName(host.service)]
-  if (host.kind !== 'resolved') return []
-  return host.targets.flatMap(({ service }) => (service === undefined ? [] : [formatName(service)]))
-}
+/** The Services that the hosts name as Istio reads them, be they there or not. */
+const namedBy = ({ hosts, targets }: Emission): Set<string> =>
+  new Set([
+    ...targets.flatMap(({ service }) => (service === undefined ? [] : [formatName(service)])),
+    ...hosts.flatMap((host) =>
+      host.kind === 'missing' && host.service !== undefined ? [formatName(host.service)] : [],
+    ),
+  ])
 
 export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-host-form',
@@ -25,7 +27,7 @@ export const virtualServiceHostForm: Rule<VirtualServiceSubject> = {
   check: ({ emission, view, policy }) => {
     // A gateway takes every host literally, and may serve it.
     const elsewhere = emission.otherGateways.length > 0
-    const named = new Set(emission.hosts.flatMap(namedBy))
+    const named = namedBy(emission)
     return emission.hosts.flatMap((host): RuleFinding[] => {
       if (host.kind !== 'form') return []
       const { means } = host

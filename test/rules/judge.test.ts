@@ -319,3 +319,18 @@ await t.test('in a dry run a host that is not there yet says nothing about the g
     'warn virtualservice-host-form spec.hosts[1]',
   ])
 })
+
+await t.test('ten thousand hosts over many Services are judged in their number', async (t) => {
+  const view = fixtureStore(parseManifests(cluster, 'cluster.yaml'))
+  for (let index = 0; index < 1000; index++) {
+    view.put({
+      kind: 'Service',
+      object: { ...service([{ name: 'http', port: 8080 }], { selector: { a: 'b' } }), name: `s-${index}` },
+    })
+  }
+  const started = performance.now()
+  const hosts = Array.from({ length: 10_000 }, () => '*.local')
+  judgeVirtualService(virtualService({ hosts, gateways: ['mesh'], http: [{}] }), undefined, circumstances({ view }))
+  // Each host by each Service it would be tens of millions of looks, and a gigabyte.
+  t.ok(performance.now() - started < 5_000)
+})
