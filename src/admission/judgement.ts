@@ -8,23 +8,36 @@ import type { Subject } from './subject.ts'
 /** What an admission needs beside its request. */
 export type Circumstances = { cluster: Cluster; policy: Policy; signal: AbortSignal }
 
+/** Where in an admission the rules are asked: before mutation writes an address, or after. */
+export type Phase = 'mutation' | 'validation'
+
+/** In mutation it is no finding that the address is missing which it is about to write. */
+const withoutMissingAddress = (verdict: Verdict): Verdict => ({
+  ...verdict,
+  outcomes: verdict.outcomes.filter(({ rule }) => rule !== 'service-vip-missing'),
+})
+
 /**
- * Asks the rules about the subject of a request. `claimed`: whether its addresses must have their claims by now. Nothing is denied
- * on hearsay: what a denial rests on is read afresh, and the rules are asked again.
+ * Asks the rules about the subject of a request. Nothing is denied on hearsay: what a denial rests on is read afresh, and the rules
+ * are asked again.
  */
 export const judge = async (
   subject: Subject,
   request: AdmissionRequest,
-  claimed: boolean,
+  phase: Phase,
   { cluster, policy, signal }: Circumstances,
 ): Promise<Verdict> => {
   const dryRun = request.dryRun ?? false
   const batch = policy.dryRun.batchFieldManagers.has(request.options?.fieldManager ?? '')
+  // Claims are made in mutation, and a dry run leaves none.
+  const claimed = phase === 'validation' && !dryRun
   const question = (view: ClusterView): Verdict => {
     const circumstances = { view, policy, dryRun, batch, claimed, now: new Date() }
-    return subject.kind === 'Service'
-      ? judgeService(subject.object, subject.before, circumstances)
-      : judgeVirtualService(subject.object, subject.before, circumstances)
+    const verdict =
+      subject.kind === 'Service'
+        ? judgeService(subject.object, subject.before, circumstances)
+        : judgeVirtualService(subject.object, subject.before, circumstances)
+    return phase === 'mutation' ? withoutMissingAddress(verdict) : verdict
   }
   const verdict = await cluster.ask(question, signal)
   return isDenied(verdict) ? cluster.confirm(question, signal) : verdict

@@ -1,8 +1,9 @@
 import { Fields } from '../api/fields.ts'
 import { isLabelName } from '../api/metadata.ts'
-import { isHeadless, type Service } from '../api/service.ts'
+import { canHaveAddress, type Service } from '../api/service.ts'
+import { isDenied } from '../rules/judge.ts'
 import { allocate } from '../vip/allocator.ts'
-import { inPool } from '../vip/pools.ts'
+import { formatPools, inPool } from '../vip/pools.ts'
 import type { Backend } from './backend.ts'
 import { type Circumstances, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, type PatchOperation } from './review.ts'
@@ -42,11 +43,9 @@ const plan = async (
   const { policy } = circumstances
   if (!isLabelName(service.name) || service.ports.length === 0) return 'nothing'
   const hasPicked = service.externalIPs.some((address) => inPool(policy.pools, address))
-  const canHaveAddress = service.type === 'ClusterIP' && !isHeadless(service)
-  if (!hasPicked && !canHaveAddress) return 'nothing'
-  const verdict = await judge({ kind: 'Service', object: service, before }, request, false, circumstances)
-  const refused = verdict.outcomes.some(({ action, rule }) => action === 'deny' && rule !== 'service-vip-missing')
-  if (refused) return 'nothing'
+  if (!hasPicked && !canHaveAddress(service)) return 'nothing'
+  const verdict = await judge({ kind: 'Service', object: service, before }, request, 'mutation', circumstances)
+  if (isDenied(verdict)) return 'nothing'
   if (hasPicked) return 'claim what it picked'
   return verdict.isVirtualHost ? 'give it an address' : 'nothing'
 }
@@ -77,8 +76,11 @@ const mutateService = async (
       const allocation = { cluster, claims, pools: policy.pools, dryRun, signal }
       const address = await allocate(own, before?.externalIPs ?? [], allocation)
       if (address === undefined) {
-        const pools = policy.pools.map(({ cidr }) => cidr).join(', ')
-        return allow({ warnings: [`no address is free in ${pools}: ask the owners of the cluster for a larger pool`] })
+        return allow({
+          warnings: [
+            `no address is free in ${formatPools(policy.pools)}: ask the owners of the cluster for a larger pool`,
+          ],
+        })
       }
       const externalIPs = [...own.externalIPs, address]
       return allow({

@@ -33,7 +33,7 @@ const validateSubject = async (
   request: AdmissionRequest,
   circumstances: Circumstances,
 ): Promise<Answer> => {
-  const verdict = await judge(subject, request, !request.dryRun, circumstances)
+  const verdict = await judge(subject, request, 'validation', circumstances)
   const { outcomes } = verdict
   const { docsURL } = circumstances.policy
   const findings = {

@@ -61,3 +61,6 @@ export const parseService = (object: unknown): Service => {
 }
 
 export const isHeadless = (service: Service): boolean => service.clusterIP === 'None'
+
+/** Whether a Service can have an address of the pool: Kubernetes reads external IPs over on all others, or gives them another sense. */
+export const canHaveAddress = (service: Service): boolean => service.type === 'ClusterIP' && !isHeadless(service)

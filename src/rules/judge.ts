@@ -1,5 +1,5 @@
 import type { NamespacedName } from '../api/metadata.ts'
-import { isHeadless, type Service } from '../api/service.ts'
+import { canHaveAddress, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { emit } from '../istio/emission.ts'
 import type { ClusterView } from '../view/view.ts'
@@ -116,8 +116,7 @@ export const judgeService = (service: Service, before: Service | undefined, circ
   const old = before === undefined ? [] : findInService(before, circumstances).found
   const outcomes = settle(found, old, service, circumstances)
   // A Service that is refused for what it says is given no address: that it has none is then no finding of its own.
-  const canHaveAddress = service.type === 'ClusterIP' && !isHeadless(service)
-  const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing' && canHaveAddress
+  const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing' && canHaveAddress(service)
   const refused = outcomes.some((outcome) => outcome.action === 'deny' && !consequence(outcome))
   return {
     outcomes: refused ? outcomes.filter((outcome) => !consequence(outcome)) : outcomes,

@@ -1,5 +1,5 @@
 import { isHeadless, type Service } from '../api/service.ts'
-import { inPool } from '../vip/pools.ts'
+import { formatPools, inPool } from '../vip/pools.ts'
 import type { RuleFinding } from './finding.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 
@@ -33,7 +33,7 @@ export const serviceVipMissing: Rule<ServiceSubject> = {
           {
             field: 'spec.externalIPs',
             about: 'address',
-            problem: `the virtual host has no address of ${policy.pools.map(({ cidr }) => cidr).join(', ')}`,
+            problem: `the virtual host has no address of ${formatPools(policy.pools)}`,
             ...explain(service),
           },
         ],

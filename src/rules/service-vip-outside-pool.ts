@@ -1,13 +1,13 @@
 import { parseIPv4, rangeContains } from '../api/address.ts'
 import type { Pool } from '../vip/pool.ts'
-import { inPool } from '../vip/pools.ts'
+import { formatPools, inPool } from '../vip/pools.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 
 const outside = (address: string, pools: readonly Pool[]): string => {
   const number = parseIPv4(address)
   const around = pools.find(({ network, span }) => number === network || number === network + span - 1)
   return around === undefined
-    ? `${address} is in no pool (${pools.map(({ cidr }) => cidr).join(', ')}) and not on the allow-list`
+    ? `${address} is in no pool (${formatPools(pools)}) and not on the allow-list`
     : `${address} is the ${number === around.network ? 'network' : 'broadcast'} address of ${around.cidr}, which nobody is given`
 }
 

@@ -1,6 +1,7 @@
-import { isHeadless, type Service } from '../api/service.ts'
+import { sameName } from '../api/metadata.ts'
+import { canHaveAddress, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import type { Emission } from '../istio/emission.ts'
+import { type Emission, isOnMesh } from '../istio/emission.ts'
 import { parseServiceHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
 import { isInjected } from '../istio/injection.ts'
 import type { ClusterView } from '../view/view.ts'
@@ -32,8 +33,7 @@ export const virtualHostBy = (
   const candidate =
     virtualHosts === 'inferred' &&
     service.virtualHostLabel !== 'false' &&
-    service.type === 'ClusterIP' &&
-    !isHeadless(service) &&
+    canHaveAddress(service) &&
     !service.hasSelector &&
     !service.hasController &&
     !(service.namespace === 'default' && service.name === 'kubernetes')
@@ -50,13 +50,7 @@ export type Scope = 'virtual-host' | 'other' | 'none'
 
 /** Whether some other VirtualService serves this host on the mesh. */
 const isServedElsewhere = (host: string, virtualService: VirtualService, view: ClusterView): boolean =>
-  view
-    .virtualServices(host)
-    .some(
-      (other) =>
-        (other.namespace !== virtualService.namespace || other.name !== virtualService.name) &&
-        (other.gateways.length === 0 || other.gateways.includes('mesh')),
-    )
+  view.virtualServices(host).some((other) => !sameName(other, virtualService) && isOnMesh(other))
 
 export const virtualServiceScope = (
   virtualService: VirtualService,

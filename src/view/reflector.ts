@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fields } from '../api/fields.ts'
 import { type Kind, kinds, type Objects } from '../api/kinds.ts'
-import { type NamespacedName, readName } from '../api/metadata.ts'
+import { formatName, type NamespacedName, readName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from './object-store.ts'
 
@@ -191,13 +191,9 @@ export class Reflector {
     return { type: String(event.raw('type')), object: event.raw('object') }
   }
 
-  #key({ namespace, name }: NamespacedName): string {
-    return `${namespace}/${name}`
-  }
-
   #put(object: unknown): void {
     const name = readName(new Fields(object))
-    this.#names.set(this.#key(name), name)
+    this.#names.set(formatName(name), name)
     try {
       this.#options.store.put({ kind: this.kind, object: kinds[this.kind].parse(object) as Objects[Kind] })
     } catch {
@@ -207,7 +203,7 @@ export class Reflector {
   }
 
   #delete(name: NamespacedName): void {
-    this.#names.delete(this.#key(name))
+    this.#names.delete(formatName(name))
     this.#options.store.delete(this.kind, name)
   }
 
@@ -215,7 +211,7 @@ export class Reflector {
   #replaceAll(objects: readonly unknown[]): void {
     const gone = new Map(this.#names)
     for (const object of objects) {
-      gone.delete(this.#key(readName(new Fields(object))))
+      gone.delete(formatName(readName(new Fields(object))))
       this.#put(object)
     }
     for (const name of gone.values()) this.#delete(name)

@@ -34,3 +34,6 @@ export function* candidateAddresses(pools: readonly Pool[], name: string): Gener
     for (const address of candidates(pool, name)) yield formatIPv4(address)
   }
 }
+
+/** The ranges of the pools, for messages. */
+export const formatPools = (pools: readonly Pool[]): string => pools.map(({ cidr }) => cidr).join(', ')
