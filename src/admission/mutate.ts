@@ -1,13 +1,15 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Fields } from '../api/fields.ts'
 import { isLabelName } from '../api/metadata.ts'
 import { canHaveAddress, type Service } from '../api/service.ts'
 import { isDenied } from '../rules/judge.ts'
+import { virtualHostBy } from '../rules/virtual-host.ts'
 import { allocate } from '../vip/allocator.ts'
 import { formatPools, inPool } from '../vip/pools.ts'
 import type { Backend } from './backend.ts'
 import { type Circumstances, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, type PatchOperation } from './review.ts'
-import { readSubject } from './subject.ts'
+import { readSubject, tryParse } from './subject.ts'
 import { passForeign } from './validate.ts'
 
 /** A DNS label, which is what a Service's name must be, has this many characters at most. */
@@ -28,7 +30,22 @@ const generateName = (object: unknown, uid: string): string => {
 }
 
 /** What becomes of a Service in mutation. */
-type Plan = 'nothing' | 'claim what it picked' | 'give it an address'
+type Plan = 'nothing' | 'claim what it picked' | 'give it an address' | 'take its address back'
+
+/**
+ * Whether `externalIPs` is what mutation wrote: then no field manager owns the field, since the API server notes owners before it
+ * (apiserver pkg/endpoints/handlers/create.go). Where no managers are noted nobody can tell, and the field stays as it is.
+ */
+const isWrittenByUs = (object: unknown): boolean => {
+  const owned = tryParse(
+    (raw) =>
+      new Fields(raw)
+        .object('metadata')
+        .list('managedFields', (entry) => entry.object('fieldsV1').object('f:spec').has('f:externalIPs')),
+    object,
+  )
+  return 'object' in owned && owned.object.length > 0 && !owned.object.includes(true)
+}
 
 /**
  * What the rules will refuse whatever address it has, and what the API server will refuse, gets no address: no claim is left
@@ -46,8 +63,13 @@ const plan = async (
   if (!hasPicked && !canHaveAddress(service)) return 'nothing'
   const verdict = await judge({ kind: 'Service', object: service, before }, request, 'mutation', circumstances)
   if (isDenied(verdict)) return 'nothing'
-  if (hasPicked) return 'claim what it picked'
-  return verdict.isVirtualHost ? 'give it an address' : 'nothing'
+  if (!hasPicked) return verdict.isVirtualHost ? 'give it an address' : 'nothing'
+  const hadBeen =
+    !verdict.isVirtualHost &&
+    before !== undefined &&
+    isDeepStrictEqual(service.externalIPs, before.externalIPs) &&
+    (await circumstances.cluster.ask((view) => virtualHostBy(before, view, policy), circumstances.signal)) !== undefined
+  return hadBeen && isWrittenByUs(request.object) ? 'take its address back' : 'claim what it picked'
 }
 
 const mutateService = async (
@@ -72,6 +94,15 @@ const mutateService = async (
       for (const address of picked) await claims.claim(address, own, { dryRun, signal })
       return allow({ patch: name })
     }
+    case 'take its address back': {
+      const [kept, released] = [false, true].map((isOurs) =>
+        own.externalIPs.filter((address) => inPool(policy.pools, address) === isOurs),
+      )
+      return allow({
+        patch: [{ op: 'add', path: '/spec/externalIPs', value: kept }],
+        auditAnnotations: { released: String(released) },
+      })
+    }
     case 'give it an address': {
       const allocation = { cluster, claims, pools: policy.pools, dryRun, signal }
       const address = await allocate(own, before?.externalIPs ?? [], allocation)
@@ -92,8 +123,8 @@ const mutateService = async (
 }
 
 /**
- * Mutation: writes a free address into a virtual host that has none, and claims those that people picked. It only adds; refusing
- * is validation's. Rejects for our own trouble only.
+ * Mutation: writes a free address into a virtual host that has none, claims those that people picked, and takes back what it once
+ * wrote into a Service that is no virtual host any more. Refusing is validation's. Rejects for our own trouble only.
  */
 export const mutate = async (
   request: AdmissionRequest,

@@ -34,7 +34,7 @@ const identified = <T extends NamespacedName>(object: T, { namespace, name }: Ad
 })
 
 /** What an object is read as, or what is wrong with it. */
-const tryParse = <T>(parse: (object: unknown) => T, raw: unknown): { object: T } | { problem: string } => {
+export const tryParse = <T>(parse: (object: unknown) => T, raw: unknown): { object: T } | { problem: string } => {
   try {
     return { object: parse(raw) }
   } catch (error) {

@@ -157,6 +157,22 @@ export class KubernetesClient {
     return this.#send(HttpMethod.POST, path, signal, { type: 'application/json', json: object })
   }
 
+  /**
+   * Deletes a cluster-scoped object if it is still what it was. Throws ApiError: status 404 where it is gone, 409 where it is another
+   * by now or was changed.
+   */
+  delete(
+    kind: Kind,
+    name: string,
+    was: { uid: string; resourceVersion: string },
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    return this.#send(HttpMethod.DELETE, this.#path(kind, '', name), signal, {
+      type: 'application/json',
+      json: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: was },
+    })
+  }
+
   /** Applies a JSON merge patch to a cluster-scoped object. Throws ApiError: status 404 where there is none of that name. */
   mergePatch(kind: Kind, name: string, patch: unknown, signal: AbortSignal): Promise<unknown> {
     return this.#send(HttpMethod.PATCH, this.#path(kind, '', name), signal, {

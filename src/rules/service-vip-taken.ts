@@ -30,7 +30,7 @@ const checkAddress = (
         mismatch: true,
         reason: "two names with one address get each other's traffic and telemetry",
         fix: orphaned
-          ? `${leaveOut}; or have the owners of the cluster free it (kubectl delete ipaddress ${address})`
+          ? `${leaveOut}; or apply it again in some minutes, when the claim has been collected`
           : leaveOut,
       },
     ]

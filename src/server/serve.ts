@@ -16,6 +16,7 @@ import { defaultPolicy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
+import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
@@ -34,6 +35,8 @@ export type ServeOptions = {
   config?: string
   /** Milliseconds for which a stop answers as usual, until those who send us requests have forgotten us; none where it is left out. */
   drain?: number
+  /** How often claims that nobody needs are looked for, and how long each must have been so; settable for tests alone. */
+  collect?: Partial<JanitorTimes>
   /** Where log lines go; the standard output unless a test listens. */
   log?: { write(line: string): void }
 }
@@ -69,7 +72,7 @@ const probeTimeout = 1_000
 type Opened = { backend: Backend; run(signal: AbortSignal): Promise<void>; observe(metrics: Metrics): void }
 
 const openBackend = async (
-  { standalone, kubeconfig }: ServeOptions,
+  { standalone, kubeconfig, collect = {} }: ServeOptions,
   clusterDomain: string,
   logger: Logger,
 ): Promise<Opened> => {
@@ -77,10 +80,21 @@ const openBackend = async (
     const client = new KubernetesClient(loadKubeConfig(kubeconfig))
     const onError = (kind: string, err: unknown) => logger.warn({ kind, err }, 'a watch failed, and is tried again')
     const backend = liveBackend({ client, clusterDomain, onError })
+    const { cluster } = backend
+    const janitor = new Janitor({
+      client,
+      orphanedClaims: () => cluster.orphanedClaims(),
+      onCollected: (address, { namespace, name }) =>
+        logger.info({ address, service: `${namespace}/${name}` }, 'a claim that nobody needs was deleted'),
+      onError: (err) => logger.warn({ err }, 'a claim could not be looked after, and is so later'),
+      times: collect,
+    })
     return {
       backend,
-      run: (signal) => backend.cluster.run(signal),
-      observe: (metrics) => observeView(metrics, backend.cluster.reflectors),
+      run: async (signal) => {
+        await Promise.all([cluster.run(signal), janitor.run(signal)])
+      },
+      observe: (metrics) => observeView(metrics, cluster.reflectors),
     }
   }
   const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })

@@ -76,6 +76,7 @@ const recorder =
       verdict,
       rules: [...new Set(outcomes.map(({ rule, action }) => `${rule}:${action}`))],
       address: answer?.auditAnnotations.address,
+      released: answer?.auditAnnotations.released,
       milliseconds: Math.round(milliseconds * 10) / 10,
     }
     if (error === undefined) logger.info(line, 'review')

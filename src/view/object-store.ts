@@ -96,6 +96,13 @@ export class ObjectStore implements ClusterView {
     return claim === undefined ? undefined : claimHolder(claim)
   }
 
+  /** The addresses that are claimed for Services which are not there, or do not list them. */
+  orphanedClaims(): string[] {
+    return [...this.#objects.IPAddress.all()].flatMap(({ name, service }) =>
+      service === undefined || this.service(service)?.externalIPs.includes(name) ? [] : [name],
+    )
+  }
+
   claimsOf(service: NamespacedName): readonly string[] {
     return this.#objects.IPAddress.under(formatName(service)).map(({ name }) => name)
   }

@@ -98,6 +98,11 @@ export class WatchedCluster implements Cluster {
     this.reflectors.find((reflector) => reflector.kind === kind)?.learn(object)
   }
 
+  /** The addresses whose claims nobody seems to need, as far as is in view. */
+  orphanedClaims(): readonly string[] {
+    return this.isCurrent ? this.#store.orphanedClaims() : []
+  }
+
   /** Watches until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all(this.reflectors.map((reflector) => reflector.run(signal)))

@@ -123,6 +123,55 @@ t.test('an update whose old object cannot be read is treated as a new one', asyn
   t.strictSame(patch, writes('240.240.225.190'))
 })
 
+t.test('a Service that is no virtual host any more', async (t) => {
+  const labelled = (value: string) => ({ labels: { 'meshvip.dev/virtual-host': value } })
+  /** As the API server notes it: kubectl wrote these fields. */
+  const by = (...fields: string[]) => [
+    { manager: 'kubectl', fieldsV1: { 'f:spec': Object.fromEntries(fields.map((field) => [`f:${field}`, {}])) } },
+  ]
+  const had = { externalIPs: ['240.240.0.7'] }
+  const before = service('orders', had)
+  const become = (spec: object, metadata: Record<string, unknown>, from = before) =>
+    run(updateOf(from, service('orders', spec, metadata)), memory(claim('240.240.0.7', 'shop/orders')))
+  const patchTo = (...value: string[]) => [{ op: 'add', path: '/spec/externalIPs', value }]
+
+  const ways: [how: string, spec: object, metadata: Record<string, unknown>][] = [
+    ['by label', had, labelled('false')],
+    ['by its selector', { ...had, selector: { app: 'orders' } }, {}],
+    ['by its type', { ...had, type: 'NodePort' }, {}],
+  ]
+  for (const [how, spec, metadata] of ways) {
+    t.test(`${how} gives its address back`, async (t) => {
+      const answer = await become(spec, { ...metadata, managedFields: by('ports') })
+      t.strictSame(answer.patch, patchTo())
+      t.strictSame(answer.auditAnnotations, { released: '240.240.0.7' })
+    })
+  }
+  t.test('keeps what is not of the pool', async (t) => {
+    const both = { externalIPs: ['192.0.2.1', '240.240.0.7'] }
+    const { patch } = await become(both, { ...labelled('false'), managedFields: by() }, service('orders', both))
+    t.strictSame(patch, patchTo('192.0.2.1'))
+  })
+  const kept: [what: string, spec: object, metadata: Record<string, unknown>, from?: typeof before][] = [
+    ['that somebody wrote by hand', had, { ...labelled('false'), managedFields: by('ports', 'externalIPs') }],
+    ['of which nobody knows who wrote it', had, labelled('false')],
+    ['whose owners cannot be read', had, { ...labelled('false'), managedFields: [{ fieldsV1: 7 }] }],
+    ['that was another before', { externalIPs: ['240.240.0.8'] }, { ...labelled('false'), managedFields: by() }],
+    [
+      'of a Service that never was one',
+      { ...had, ports: [{ name: 'http', port: 3222 }] },
+      { ...labelled('false'), managedFields: by() },
+      service('orders', had, labelled('false')),
+    ],
+    ['of a virtual host that still is one', { ...had, ports: [{ name: 'http', port: 3222 }] }, { managedFields: by() }],
+  ]
+  for (const [what, spec, metadata, from] of kept) {
+    t.test(`an address stays ${what}`, async (t) => {
+      t.strictSame((await become(spec, metadata, from)).patch, [])
+    })
+  }
+})
+
 t.test('with generateName the name is made of the prefix and the uid of the request', async (t) => {
   const uid = '0a1b2c3d-6393-11e8-b7cc-42010a800002'
   const generated = (prefix: unknown, spec?: object) => {
@@ -187,6 +236,7 @@ t.test('on a live cluster', async (t) => {
           'ipaddress.kubernetes.io/managed-by': 'meshvip.dev',
           'ipaddress.kubernetes.io/ip-family': 'IPv4',
         },
+        uid: 'uid-2',
         resourceVersion: '2',
       },
       spec: { parentRef: { group: '', resource: 'services', namespace: 'shop', name: 'orders' } },

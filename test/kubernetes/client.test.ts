@@ -116,6 +116,21 @@ t.test('merges a patch into an object', async (t) => {
   await t.rejects(client.mergePatch('IPAddress', '240.240.0.8', {}, inTime()), { name: 'ApiError', status: 404 })
 })
 
+t.test('deletes what is still as it was', async (t) => {
+  const { server, client } = await start(t)
+  server.put(claim('240.240.0.7', 'shop/orders'))
+  const path = '/apis/networking.k8s.io/v1/ipaddresses/240.240.0.7'
+  const metadata = server.get(path)?.metadata
+  const [uid, resourceVersion] = [String(metadata?.uid), String(metadata?.resourceVersion)]
+  const remove = (was: { uid: string; resourceVersion: string }) =>
+    client.delete('IPAddress', '240.240.0.7', was, inTime())
+  await t.rejects(remove({ uid: 'another', resourceVersion }), { name: 'ApiError', status: 409 })
+  await t.rejects(remove({ uid, resourceVersion: 'another' }), { name: 'ApiError', status: 409 })
+  await remove({ uid, resourceVersion })
+  t.strictSame(server.claims, {})
+  await t.rejects(remove({ uid, resourceVersion }), { name: 'ApiError', status: 404 })
+})
+
 t.test('what the API server refuses is an error with its status, and a part of its text', async (t) => {
   const { server, client } = await start(t)
   server.intercept = () => ({ status: 403, body: `may not${'!'.repeat(1000)}` })

@@ -145,7 +145,7 @@ await t.test('Services', async (t) => {
       'what is claimed for a Service that is gone',
       { ports, externalIPs: ['240.240.0.6'] },
       [
-        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.6 is still claimed for Service shop/gone, which is not there. Fix: leave externalIPs out: a free address is written in; or have the owners of the cluster free it (kubectl delete ipaddress 240.240.0.6)',
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.6 is still claimed for Service shop/gone, which is not there. Fix: leave externalIPs out: a free address is written in; or apply it again in some minutes, when the claim has been collected',
       ],
     ],
     [

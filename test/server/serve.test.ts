@@ -13,7 +13,7 @@ import { type ServeOptions, type Serving, serve } from '../../src/server/serve.t
 import { brokenDown, startFakeApiServer } from '../support/fake-api-server.ts'
 import { postOverTls } from '../support/https.ts'
 import { CapturedLog } from '../support/log.ts'
-import { meshNamespace, service } from '../support/objects.ts'
+import { claim, meshNamespace, service } from '../support/objects.ts'
 import { patchIn, requestFor, responseIn, reviewOf } from '../support/reviews.ts'
 
 const anyPort = { host: '127.0.0.1', port: 0 }
@@ -140,6 +140,23 @@ t.test('a live cluster is the one of the kubeconfig', async (t) => {
   const { body } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
   t.strictSame(patchIn(responseIn(body)), writes('240.240.225.190'))
   t.strictSame(server.claims, { '240.240.225.190': 'shop/orders' })
+})
+
+t.test('in a live cluster the claims that nobody needs are collected, and the log says so', async (t) => {
+  const server = await startFakeApiServer(t)
+  server.put(claim('240.240.0.7', 'shop/gone'))
+  server.showsLists = true
+  let failures = 0
+  server.intercept = ({ method }) => (method === 'DELETE' && failures++ === 0 ? brokenDown : undefined)
+  const log = new CapturedLog()
+  const collect = { interval: 1, grace: 0 }
+  await start(t, { kubeconfig: t.testdir({ config: server.kubeconfig }).concat('/config'), log, collect })
+  while (Object.keys(server.claims).length > 0) await sleep(1)
+  while (log.lines.length < 2) await sleep(1)
+  t.match(log.lines, [
+    { level: 40, msg: 'a claim could not be looked after, and is so later' },
+    { level: 30, address: '240.240.0.7', service: 'shop/gone', msg: 'a claim that nobody needs was deleted' },
+  ])
 })
 
 t.test('the configuration is what it judges by', async (t) => {

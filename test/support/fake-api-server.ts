@@ -17,6 +17,9 @@ export type FakeRequest = {
   body: unknown
 }
 
+/** Where the objects of a kind are: `/api/v1`, `/namespaces/shop` or nothing, `services`. */
+type Collection = Record<'root' | 'scope' | 'resource', string>
+
 export type FakeReply = { status: number; body: unknown }
 
 const status = (code: number, reason: string): FakeReply => ({
@@ -27,6 +30,7 @@ const status = (code: number, reason: string): FakeReply => ({
 export const forbidden = status(403, 'Forbidden')
 export const notFound = status(404, 'NotFound')
 export const alreadyExists = status(409, 'AlreadyExists')
+export const conflict = status(409, 'Conflict')
 export const brokenDown = status(500, 'InternalError')
 
 const roots: Readonly<Record<string, string>> = {
@@ -74,7 +78,7 @@ const matchesSelector = ({ metadata }: Raw, selector: string): boolean => {
   })
 }
 
-/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates and merges; everything is in memory. */
+/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates, merges and deletes; everything is in memory. */
 export class FakeApiServer {
   /** Every request, in the order in which it arrived. */
   readonly requests: FakeRequest[] = []
@@ -82,6 +86,11 @@ export class FakeApiServer {
   intercept: (request: FakeRequest) => FakeReply | undefined | Promise<FakeReply | undefined> = () => undefined
   /** Resources that the cluster does not have installed. */
   readonly uninstalled = new Set<string>()
+  /**
+   * Whether a watch begins with the list as it is. Otherwise it tells nothing, so that whoever watches reads instead. What changes
+   * later it never tells: scripted-server.ts is for that.
+   */
+  showsLists = false
   /** How many TLS connections were made, where it speaks TLS. */
   secureConnections = 0
 
@@ -131,7 +140,8 @@ export class FakeApiServer {
   put(...objects: Raw[]): void {
     for (const object of objects) {
       const resourceVersion = String(++this.#version)
-      this.#objects.set(pathOf(object), { ...object, metadata: { ...object.metadata, resourceVersion } })
+      const uid = this.#objects.get(pathOf(object))?.metadata.uid ?? `uid-${resourceVersion}`
+      this.#objects.set(pathOf(object), { ...object, metadata: { ...object.metadata, uid, resourceVersion } })
     }
   }
 
@@ -166,8 +176,8 @@ export class FakeApiServer {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '', 'http://fake')
     if (url.searchParams.has('watch')) {
-      // It tells nothing, so that whoever watches reads instead; scripted-server.ts is for watches.
       response.writeHead(200).flushHeaders()
+      if (this.showsLists) for (const event of this.#initialEvents(url)) response.write(`${JSON.stringify(event)}\n`)
       return
     }
     const seen: FakeRequest = {
@@ -183,6 +193,14 @@ export class FakeApiServer {
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   }
 
+  #initialEvents({ pathname }: URL): object[] {
+    const [root = '', resource = ''] = [pathname.slice(0, pathname.lastIndexOf('/')), pathname.split('/').at(-1)]
+    const items = this.#matching({ root, scope: '', resource }, null)
+    const annotations = { 'k8s.io/initial-events-end': 'true' }
+    const end = { type: 'BOOKMARK', object: { metadata: { resourceVersion: String(this.#version), annotations } } }
+    return [...items.map((object) => ({ type: 'ADDED', object })), end]
+  }
+
   #answer(request: FakeRequest): FakeReply {
     const { method, path } = request
     const parts = /^(\/api\/v1|\/apis\/[^/]+\/v1)(\/namespaces\/[^/]+)?\/([a-z]+)(\/[^/]+)?$/.exec(path) ?? []
@@ -193,6 +211,7 @@ export class FakeApiServer {
     const present = this.#objects.get(path)
     if (present === undefined) return notFound
     if (method === 'GET') return { status: 200, body: present }
+    if (method === 'DELETE') return this.#remove(request, present)
     return this.#patch(request, present)
   }
 
@@ -203,6 +222,13 @@ export class FakeApiServer {
     return { status: 201, body: object }
   }
 
+  #remove({ path, body }: FakeRequest, { metadata }: Raw): FakeReply {
+    const { uid, resourceVersion } = (body as { preconditions: Record<string, unknown> }).preconditions
+    if (uid !== metadata.uid || resourceVersion !== metadata.resourceVersion) return conflict
+    this.#objects.delete(path)
+    return { status: 200, body: {} }
+  }
+
   #patch({ headers, body }: FakeRequest, present: Raw): FakeReply {
     if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
     const merged = mergePatched(present, body) as Raw
@@ -210,19 +236,22 @@ export class FakeApiServer {
     return { status: 200, body: merged }
   }
 
-  #list({ query }: FakeRequest, { root, scope, resource }: Record<'root' | 'scope' | 'resource', string>): FakeReply {
-    const selector = query.get('labelSelector')
-    const matching = [...this.#objects].filter(
-      ([path, object]) =>
-        path.startsWith(`${root}${scope}/`) &&
-        path.split('/').at(-2) === resource &&
-        (selector === null || matchesSelector(object, selector)),
+  #matching({ root, scope, resource }: Collection, selector: string | null): Raw[] {
+    return [...this.#objects].flatMap(([path, object]) =>
+      path.startsWith(`${root}${scope}/`) &&
+      path.split('/').at(-2) === resource &&
+      (selector === null || matchesSelector(object, selector))
+        ? [object]
+        : [],
     )
+  }
+
+  #list({ query }: FakeRequest, collection: Collection): FakeReply {
+    const matching = this.#matching(collection, query.get('labelSelector'))
     const from = Number(query.get('continue') ?? 0)
     const to = from + Number(query.get('limit') ?? matching.length)
-    const items = matching.slice(from, to).map(([, object]) => object)
     const next = to < matching.length ? { continue: String(to) } : {}
-    return { status: 200, body: { kind: 'List', apiVersion: 'v1', metadata: next, items } }
+    return { status: 200, body: { kind: 'List', apiVersion: 'v1', metadata: next, items: matching.slice(from, to) } }
   }
 }
 

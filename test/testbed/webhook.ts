@@ -35,15 +35,16 @@ const untilActive = async ({ kubectl }: ControlPlane): Promise<void> => {
   }
 }
 
+export type WebhookOptions = Partial<
+  Pick<ServeOptions, 'collect' | 'config' | 'kubeconfig' | 'log' | 'listen' | 'metricsListen'>
+>
+
 /** Serves the webhook for a control plane, registers it by URL, and resolves when the API server asks it. */
-export const startWebhook = async (
-  controlPlane: ControlPlane,
-  options: Partial<Pick<ServeOptions, 'config' | 'log' | 'listen' | 'metricsListen'>> = {},
-): Promise<Serving> => {
+export const startWebhook = async (controlPlane: ControlPlane, options: WebhookOptions = {}): Promise<Serving> => {
   const serving = await serve({
     listen: { host: '127.0.0.1', port: 0 },
-    ...options,
     kubeconfig: controlPlane.kubeconfig,
+    ...options,
   })
   try {
     const { mutating, validating } = webhookConfigurations({

@@ -69,6 +69,18 @@ t.test('what is in view is answered without a read', async (t) => {
   t.strictSame(await ask((view) => view.claimsOf(orders)), ['240.240.0.7', '240.240.0.8'])
 })
 
+t.test('a claim is orphaned where its Service is not there, or does not list the address', async (t) => {
+  const { cluster, showAll } = await start(t)
+  t.strictSame(cluster.orphanedClaims(), [], 'what is not in view says nothing')
+  await showAll()
+  const learn = (name: string, parentRef: object) =>
+    cluster.learn('IPAddress', { metadata: { name }, spec: { parentRef } })
+  learn('240.240.0.8', { resource: 'services', ...orders })
+  learn('240.240.0.9', { resource: 'services', namespace: 'shop', name: 'gone' })
+  learn('240.240.0.10', { resource: 'gateways', namespace: 'shop', name: 'gone' })
+  t.strictSame(cluster.orphanedClaims(), ['240.240.0.8', '240.240.0.9'])
+})
+
 t.test('endpoints are read when they are asked for', async (t) => {
   const { server, showAll, ask } = await start(t)
   await showAll()

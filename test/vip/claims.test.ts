@@ -96,7 +96,7 @@ t.test('as IPAddress objects', async (t) => {
     const original = claim(address, 'shop/orders')
     t.strictSame(server.get(path), {
       ...original,
-      metadata: { ...original.metadata, annotations: touched?.annotations, resourceVersion: '2' },
+      metadata: { ...original.metadata, uid: 'uid-1', annotations: touched?.annotations, resourceVersion: '2' },
     })
   })
 
