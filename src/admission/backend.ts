@@ -27,7 +27,7 @@ const release = (store: ObjectStore, service: NamespacedName, kept: readonly str
 
 /** A cluster in memory, which nobody else changes: what is admitted enters it. */
 export const memoryBackend = (store: ObjectStore): Backend => ({
-  cluster: { ask: async (question) => question(store), confirm: async (question) => question(store) },
+  cluster: { ask: async (question) => question(store), decide: async (question) => question(store) },
   claims: new MemoryClaims(store),
   admitted: (known) => {
     store.put(known)

@@ -39,8 +39,7 @@ export const judge = async (
         : judgeVirtualService(subject.object, subject.before, circumstances)
     return phase === 'mutation' ? withoutMissingAddress(verdict) : verdict
   }
-  const verdict = await cluster.ask(question, signal)
-  return isDenied(verdict) ? cluster.confirm(question, signal) : verdict
+  return cluster.decide(question, isDenied, signal)
 }
 
 /** `Service shop/orders`: a subject in a sentence. */

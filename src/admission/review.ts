@@ -26,6 +26,8 @@ export type PatchOperation = { op: 'add'; path: string; value: unknown }
 /** What we have to say of a request. */
 export type Answer = {
   allowed: boolean
+  /** Set where it is about a kind that we have no rules for: then it should not have come here. */
+  isForeign?: true
   /** Why it is refused, for the user. Lines are allowed here. */
   message?: string
   /** One line each. */

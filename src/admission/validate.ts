@@ -18,6 +18,7 @@ const auditAnnotations = (outcomes: readonly Outcome[]): Record<string, string> 
 /** Says of a request for something that we do not judge that the registration sent it here by mistake, and lets it pass. */
 export const passForeign = ({ kind }: AdmissionRequest): Answer =>
   allow({
+    isForeign: true,
     warnings: [
       shorten(
         printable(

@@ -1,3 +1,4 @@
+import { type DestinationRule, parseDestinationRule } from './destination-rule.ts'
 import { type EndpointSlice, parseEndpointSlice } from './endpoint-slice.ts'
 import { type Endpoints, parseEndpoints } from './endpoints.ts'
 import { Fields } from './fields.ts'
@@ -16,6 +17,7 @@ export type Objects = {
   IPAddress: IPAddress
   VirtualService: VirtualService
   ServiceEntry: ServiceEntry
+  DestinationRule: DestinationRule
 }
 
 export type Kind = keyof Objects
@@ -63,6 +65,13 @@ export const kinds: {
     resource: 'serviceentries',
     namespaced: true,
     parse: parseServiceEntry,
+  },
+  DestinationRule: {
+    group: 'networking.istio.io',
+    version: 'v1',
+    resource: 'destinationrules',
+    namespaced: true,
+    parse: parseDestinationRule,
   },
 }
 

@@ -60,6 +60,18 @@ export const parseService = (object: unknown): Service => {
   }
 }
 
+/**
+ * Whether by its own fields a Service is or could be a virtual host: it is labelled as one, or nothing says that anything stands
+ * behind it. The rest is its namespace's and its endpoints' to say (rules/virtual-host.ts).
+ */
+export const mayBeVirtualHost = (service: Service): boolean =>
+  service.virtualHostLabel === 'true' ||
+  (service.virtualHostLabel !== 'false' &&
+    canHaveAddress(service) &&
+    !service.hasSelector &&
+    !service.hasController &&
+    !(service.namespace === 'default' && service.name === 'kubernetes'))
+
 export const isHeadless = (service: Service): boolean => service.clusterIP === 'None'
 
 /** Whether a Service can have an address of the pool: Kubernetes reads external IPs over on all others, or gives them another sense. */

@@ -23,6 +23,11 @@ export class ApiError extends Error {
 
 const pageSize = 500
 
+/** Which objects of a kind are meant: of a namespace, with labels that a selector matches. */
+export type Selection = { namespace?: string | undefined; labels?: string | undefined }
+
+type Page = { items: unknown[]; resourceVersion: string }
+
 /** The JSON values in the lines of a response, as they come. Throws ApiError where it breaks off. */
 async function* linesOf(response: Response, request: string): AsyncGenerator<unknown, void> {
   const decoder = new TextDecoder()
@@ -107,35 +112,36 @@ export class KubernetesClient {
     }
   }
 
-  /** All objects of a kind, page by page; none where the kind is not installed. An empty namespace means all. */
-  async list(kind: Kind, selection: { namespace?: string; labels?: string }, signal: AbortSignal): Promise<unknown[]> {
-    const namespace = selection.namespace ?? ''
-    if (namespace !== '' && !isObjectName(namespace)) return []
+  /** All objects of a kind; none where the kind is not installed. No namespace, or an empty one, means all. */
+  async list(kind: Kind, selection: Selection, signal: AbortSignal): Promise<unknown[]> {
+    if (selection.namespace && !isObjectName(selection.namespace)) return []
     try {
-      return (await this.#listPages(kind, namespace, selection.labels, signal)).items
+      const pages = await Array.fromAsync(this.pages(kind, selection, signal))
+      return pages.flatMap(({ items }) => items)
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) return []
       throw error
     }
   }
 
-  /** All objects of a kind, and the resourceVersion at which a watch goes on. Throws ApiError: status 404 where it is not installed. */
-  listForWatch(kind: Kind, labels: string | undefined, signal: AbortSignal) {
-    return this.#listPages(kind, '', labels, signal)
-  }
-
-  async #listPages(kind: Kind, namespace: string, labels: string | undefined, signal: AbortSignal) {
-    const items: unknown[] = []
+  /**
+   * All objects of a kind, page by page, and the resourceVersion at which a watch goes on. Throws ApiError: status 404 where the kind
+   * is not installed, 410 where the list took so long that it cannot go on.
+   */
+  async *pages(kind: Kind, { namespace = '', labels }: Selection, signal: AbortSignal): AsyncGenerator<Page, void> {
     const query = new URLSearchParams({ limit: String(pageSize) })
     if (labels !== undefined) query.set('labelSelector', labels)
-    for (;;) {
+    let next: string | undefined
+    do {
       const page = new Fields(await this.#send(HttpMethod.GET, `${this.#path(kind, namespace)}?${query}`, signal))
-      for (const item of (page.raw('items') ?? []) as unknown[]) items.push(item)
       const metadata = page.object('metadata')
-      const next = metadata.string('continue') ?? ''
-      if (next === '') return { items, resourceVersion: String(metadata.raw('resourceVersion')) }
-      query.set('continue', next)
-    }
+      yield {
+        items: (page.raw('items') ?? []) as unknown[],
+        resourceVersion: String(metadata.raw('resourceVersion')),
+      }
+      next = metadata.string('continue') || undefined
+      if (next !== undefined) query.set('continue', next)
+    } while (next !== undefined)
   }
 
   /**

@@ -29,9 +29,7 @@ const checkAddress = (
           : `${address} belongs to ${other.text}`,
         mismatch: true,
         reason: "two names with one address get each other's traffic and telemetry",
-        fix: orphaned
-          ? `${leaveOut}; or apply it again in some minutes, when the claim has been collected`
-          : leaveOut,
+        fix: orphaned ? `${leaveOut}; or apply it again in some minutes, when the claim has been collected` : leaveOut,
       },
     ]
   }

@@ -1,5 +1,5 @@
 import { sameName } from '../api/metadata.ts'
-import { canHaveAddress, type Service } from '../api/service.ts'
+import { mayBeVirtualHost, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { type Emission, isOnMesh } from '../istio/emission.ts'
 import { parseServiceHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
@@ -30,14 +30,8 @@ export const virtualHostBy = (
   { virtualHosts }: Pick<Policy, 'virtualHosts'>,
 ): VirtualHostBy => {
   if (service.virtualHostLabel === 'true') return 'label'
-  const candidate =
-    virtualHosts === 'inferred' &&
-    service.virtualHostLabel !== 'false' &&
-    canHaveAddress(service) &&
-    !service.hasSelector &&
-    !service.hasController &&
-    !(service.namespace === 'default' && service.name === 'kubernetes')
-  if (!candidate || !isSelected(service.namespace, view)) return undefined
+  if (virtualHosts !== 'inferred' || !mayBeVirtualHost(service) || !isSelected(service.namespace, view))
+    return undefined
   // Slices are mirrored from Endpoints only once the Service is there.
   const slices = view.endpointSlices(service)
   const endpoints = view.endpoints(service)

@@ -7,6 +7,8 @@ export type Metrics = {
   findings: Counter<'rule' | 'action'>
   seconds: Histogram<'webhook'>
   inFlight: Gauge
+  overload: Counter
+  viewReads: Counter<'kind' | 'reason'>
 }
 
 export const createMetrics = (): Metrics => {
@@ -16,7 +18,7 @@ export const createMetrics = (): Metrics => {
     registry,
     reviews: new Counter({
       name: 'meshvip_reviews_total',
-      help: 'Admission reviews, by webhook, operation, verdict (allowed, denied, unavailable: the API server is asked to come again, failed, unreadable) and dry run.',
+      help: 'Admission reviews, by webhook, operation, verdict (allowed, denied, foreign: a kind without rules that is allowed, unavailable: the API server is asked to come again, failed, unreadable) and dry run.',
       labelNames: ['webhook', 'operation', 'verdict', 'dry_run'],
       registers: [registry],
     }),
@@ -37,6 +39,17 @@ export const createMetrics = (): Metrics => {
     inFlight: new Gauge({
       name: 'meshvip_reviews_in_flight',
       help: 'Admission reviews being answered now.',
+      registers: [registry],
+    }),
+    overload: new Counter({
+      name: 'meshvip_overload_total',
+      help: 'Requests that were sent away unread, to come again, because too many were under way.',
+      registers: [registry],
+    }),
+    viewReads: new Counter({
+      name: 'meshvip_view_reads_total',
+      help: 'Reads that questions about the cluster took, by kind and reason (out-of-view: a watch is down; confirmation: of a denial; unwatched: the kind is only read).',
+      labelNames: ['kind', 'reason'],
       registers: [registry],
     }),
   }

@@ -17,6 +17,7 @@ import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
+import { defaultCapacity } from './capacity.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
@@ -69,18 +70,25 @@ const readFileOf = async (option: string, file: string): Promise<string> => {
 /** Milliseconds that a probe waits for a cluster that is not in view. */
 const probeTimeout = 1_000
 
-type Opened = { backend: Backend; run(signal: AbortSignal): Promise<void>; observe(metrics: Metrics): void }
+type Opened = { backend: Backend; run(signal: AbortSignal): Promise<void> }
 
 const openBackend = async (
   { standalone, kubeconfig, collect = {} }: ServeOptions,
   clusterDomain: string,
   logger: Logger,
+  metrics: Metrics,
 ): Promise<Opened> => {
   if (standalone === undefined) {
     const client = new KubernetesClient(loadKubeConfig(kubeconfig))
     const onError = (kind: string, err: unknown) => logger.warn({ kind, err }, 'a watch failed, and is tried again')
-    const backend = liveBackend({ client, clusterDomain, onError })
+    const backend = liveBackend({
+      client,
+      clusterDomain,
+      onError,
+      onRead: (kind, reason) => metrics.viewReads.inc({ kind, reason }),
+    })
     const { cluster } = backend
+    observeView(metrics, cluster.reflectors)
     const janitor = new Janitor({
       client,
       orphanedClaims: () => cluster.orphanedClaims(),
@@ -94,12 +102,11 @@ const openBackend = async (
       run: async (signal) => {
         await Promise.all([cluster.run(signal), janitor.run(signal)])
       },
-      observe: (metrics) => observeView(metrics, cluster.reflectors),
     }
   }
   const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })
   if (standalone !== true) for (const object of await readManifests(standalone)) store.put(object)
-  return { backend: memoryBackend(store), run: async () => {}, observe: () => {} }
+  return { backend: memoryBackend(store), run: async () => {} }
 }
 
 const listen = async (app: FastifyInstance, address: HostPort, option: string): Promise<HostPort> => {
@@ -130,7 +137,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   let policy = config === undefined ? defaultPolicy : loadPolicy(text, config)
   const { clusterDomain } = policy
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
-  const { backend, run, observe } = await openBackend(options, clusterDomain, logger)
+  const metrics = createMetrics()
+  const { backend, run } = await openBackend(options, clusterDomain, logger, metrics)
   const given =
     options.tls === undefined
       ? undefined
@@ -140,8 +148,6 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         }
   const made =
     given === undefined ? await makeServingCertificate(certificateNames(options.listen.host), new Date()) : undefined
-  const metrics = createMetrics()
-  observe(metrics)
   /** Whether probes are told to send us requests, and whether we answer those that come. */
   let ready = false
   let answering = false
@@ -166,7 +172,15 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
       // An empty file would be taken too, and then every handshake fails.
       if (!new X509Certificate(tls.cert).checkPrivateKey(createPrivateKey(tls.key)))
         throw new Error('they do not belong together')
-      webhook = createWebhookServer({ backend, policy: () => policy, metrics, logger, tls, isReady: () => answering })
+      webhook = createWebhookServer({
+        backend,
+        policy: () => policy,
+        metrics,
+        logger,
+        tls,
+        isReady: () => answering,
+        capacity: defaultCapacity,
+      })
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
     }

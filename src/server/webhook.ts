@@ -7,6 +7,7 @@ import { nameOf } from '../admission/subject.ts'
 import { validate } from '../admission/validate.ts'
 import { ApiError } from '../kubernetes/client.ts'
 import type { Policy } from '../rules/policy.ts'
+import { type Capacity, Load } from './capacity.ts'
 import type { Metrics } from './metrics.ts'
 
 /**
@@ -31,6 +32,7 @@ export type WebhookOptions = {
   tls: { key: string; cert: string }
   /** False while we cannot answer on the merits: the API server is then asked to come again. */
   isReady: () => boolean
+  capacity: Capacity
 }
 
 /** How long the answer may take, out of `?timeout=5s`, which the API server sends with each request. In milliseconds. */
@@ -51,8 +53,10 @@ const comeAgain = (reply: FastifyReply, why: string): FastifyReply =>
 const giveUp = (reply: FastifyReply, why: string): FastifyReply =>
   reply.code(500).send({ message: `meshvip cannot answer: ${why}` })
 
-/** What became of a review, beside `allowed` and `denied`: no answer for now, no answer at all. */
-type Verdict = 'allowed' | 'denied' | 'unavailable' | 'failed'
+/** What became of a review, beside `allowed` and `denied`: allowed unjudged, no answer for now, no answer at all. */
+type Verdict = 'allowed' | 'denied' | 'foreign' | 'unavailable' | 'failed'
+
+const verdictOf = ({ allowed, isForeign }: Answer): Verdict => (isForeign ? 'foreign' : allowed ? 'allowed' : 'denied')
 
 type Webhook = keyof typeof webhooks
 
@@ -79,13 +83,15 @@ const recorder =
       released: answer?.auditAnnotations.released,
       milliseconds: Math.round(milliseconds * 10) / 10,
     }
-    if (error === undefined) logger.info(line, 'review')
-    else logger.error({ ...line, err: error }, 'review')
+    if (error !== undefined) logger.error({ ...line, err: error }, 'review')
+    else if (verdict === 'foreign') logger.warn(line, 'review of a kind without rules')
+    else logger.info(line, 'review')
   }
 
 /** The HTTPS server that the API server calls: POST /mutate and POST /validate. Not listening yet. */
 export const createWebhookServer = (options: WebhookOptions): FastifyInstance => {
   const { backend, policy, metrics, logger, isReady } = options
+  const load = new Load(options.capacity)
   const app: FastifyInstance = Fastify({
     // HTTP/1.1 only: it is all that the API server speaks to a webhook in a cluster.
     https: { ...options.tls, minVersion: 'TLSv1.2' },
@@ -102,6 +108,13 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
     request.headers['content-type'] = 'application/json'
     // Who is told so asks another replica next.
     if (!isReady()) reply.header('connection', 'close')
+    // A body without a length, which no API server sends, may become as large as any.
+    const done = load.take(Number(request.headers['content-length'] ?? bodyLimit))
+    if (done === undefined) {
+      metrics.overload.inc()
+      return comeAgain(reply, 'it has too much to do')
+    }
+    reply.raw.once('close', done)
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
@@ -116,7 +129,7 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
         return comeAgain(reply, 'it is starting or stopping')
       }
       const answer = await webhooks[webhook](review, backend, { policy: policy(), signal })
-      record(answer.allowed ? 'allowed' : 'denied', performance.now() - started, answer)
+      record(verdictOf(answer), performance.now() - started, answer)
       return reply.send(formatReview(review.uid, answer))
     } catch (error) {
       const milliseconds = performance.now() - started

@@ -2,24 +2,44 @@ import { type AddressRange, covers, parseAddress } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { Kind, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
+import { mayBeVirtualHost } from '../api/service.ts'
+import type { VirtualService } from '../api/virtual-service.ts'
 import { isWildcard, matchesHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
 import { IndexedObjects } from './indexed-objects.ts'
 import type { ClusterView, Holder } from './view.ts'
 
+const nameOf = ({ namespace, name }: NamespacedName): NamespacedName => ({ namespace, name })
+
 const serviceHolder = (service: NamespacedName): Holder => ({
   kind: 'Service',
-  service: { namespace: service.namespace, name: service.name },
+  name: nameOf(service),
+  service: nameOf(service),
   text: `Service ${formatName(service)}`,
 })
 
-const claimHolder = ({ service, parent }: IPAddress): Holder => ({ kind: 'IPAddress', service, text: parent })
+const claimHolder = (claim: IPAddress): Holder => ({
+  kind: 'IPAddress',
+  name: nameOf(claim),
+  service: claim.service,
+  text: claim.parent,
+})
 
 const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({
   kind: 'ServiceEntry',
+  name: nameOf(entry),
   service: undefined,
   text: `ServiceEntry ${formatName(entry)}`,
   ...(range === undefined ? {} : { range }),
 })
+
+/** A host and the wildcards over it: `a.b.c`, `*.b.c`, `*.c`, `*`. */
+const withWildcards = (host: string): string[] => {
+  const labels = host.split('.')
+  return [host, ...labels.map((_, index) => ['*', ...labels.slice(index + 1)].join('.'))]
+}
+
+const destinationsOf = ({ http }: VirtualService): string[] =>
+  http.flatMap(({ destinations, mirrors }) => [...destinations, ...mirrors].map(({ host }) => host))
 
 /** Objects in memory, with an index for each question that rules ask. */
 export class ObjectStore implements ClusterView {
@@ -31,15 +51,25 @@ export class ObjectStore implements ClusterView {
     const { clusterDomain } = options
     this.#clusterDomain = clusterDomain
     this.unlistedNamespacesSelected = options.unlistedNamespacesSelected
+    /** As Istio compares hosts: expanded, in lower case. */
+    const hostIn = (namespace: string) => (host: string) =>
+      resolveShortName(host, namespace, clusterDomain).toLowerCase()
     this.#objects = {
       Namespace: new IndexedObjects(() => []),
-      Service: new IndexedObjects(({ externalIPs, loadBalancerIPs }) => [...externalIPs, ...loadBalancerIPs]),
+      Service: new IndexedObjects((service) => [
+        ...[...service.externalIPs, ...service.loadBalancerIPs].map((address) => `address ${address}`),
+        ...(mayBeVirtualHost(service) ? service.ports.map(({ port }) => `port ${service.namespace} ${port}`) : []),
+      ]),
       Endpoints: new IndexedObjects(() => []),
       EndpointSlice: new IndexedObjects(({ namespace, service }) => [`${namespace}/${service}`]),
       IPAddress: new IndexedObjects(({ service }) => (service === undefined ? [] : [formatName(service)])),
-      VirtualService: new IndexedObjects(({ hosts, namespace }) =>
-        hosts.map((host) => resolveShortName(host, namespace, clusterDomain).toLowerCase()),
-      ),
+      VirtualService: new IndexedObjects((virtualService) => [
+        ...virtualService.hosts.map(hostIn(virtualService.namespace)).map((host) => `host ${host}`),
+        ...destinationsOf(virtualService)
+          .map(hostIn(virtualService.namespace))
+          .map((host) => `destination ${host}`),
+      ]),
+      DestinationRule: new IndexedObjects(({ host, namespace }) => [hostIn(namespace)(host)]),
       ServiceEntry: new IndexedObjects(({ hosts, addresses, ranges }) => [
         ...hosts.map((host) => `host ${host}`),
         ...addresses.map((address) => `address ${address}`),
@@ -70,6 +100,10 @@ export class ObjectStore implements ClusterView {
     return services.filter((service) => matchesHost(wildcard, serviceHost(service, this.#clusterDomain)))
   }
 
+  virtualHostCandidates(namespace: string, port: number) {
+    return this.#objects.Service.under(`port ${namespace} ${port}`)
+  }
+
   serviceEntries(host: string) {
     const entries = this.#objects.ServiceEntry
     if (!isWildcard(host)) return entries.under(`host ${host}`)
@@ -77,10 +111,15 @@ export class ObjectStore implements ClusterView {
   }
 
   virtualServices(host: string) {
-    // A wildcard over the host ends with one of its suffixes: *.b.c over a.b.c.
-    const labels = host.split('.')
-    const wildcards = labels.map((_, index) => ['*', ...labels.slice(index + 1)].join('.'))
-    return [...new Set([host, ...wildcards].flatMap((listed) => this.#objects.VirtualService.under(listed)))]
+    return [...new Set(withWildcards(host).flatMap((listed) => this.#objects.VirtualService.under(`host ${listed}`)))]
+  }
+
+  virtualServicesTo(host: string) {
+    return this.#objects.VirtualService.under(`destination ${host}`)
+  }
+
+  destinationRules(host: string) {
+    return withWildcards(host).flatMap((listed) => this.#objects.DestinationRule.under(listed))
   }
 
   endpoints(service: NamespacedName) {
@@ -122,7 +161,7 @@ export class ObjectStore implements ClusterView {
     const entries = this.#objects.ServiceEntry
     return [
       ...(claim === undefined ? [] : [claim]),
-      ...this.#objects.Service.under(address).map(serviceHolder),
+      ...this.#objects.Service.under(`address ${address}`).map(serviceHolder),
       ...entries.under(`address ${address}`).map((entry) => entryHolder(entry)),
       ...this.#rangesAround(address),
     ]

@@ -6,14 +6,21 @@ import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ObjectStore } from './object-store.ts'
 import type { Cluster, ClusterView } from './view.ts'
 
-/** Above so many objects of a kind in one round, reading all of the kind is less for the API server. */
-const maxObjects = 20
+/** Above so many objects of a kind in one round, it is less for the API server to list those of the namespace, or all of the kind. */
+const maxObjects = { ofNamespace: 20, ofKind: 100 }
 
 /** One round reads all that was asked; what is asked because of an answer takes another. No rule nests this deep. */
 const maxRounds = 10
 
 /** Something to be read: one object, or `all` that a selection takes in. */
-type Want = { kind: Kind; all: boolean; read: () => Promise<void> }
+type Want = { kind: Kind; namespace: string; all: boolean; read: () => Promise<void> }
+
+export type ReadThroughOptions = {
+  client: KubernetesClient
+  clusterDomain: string
+  /** Told of each read. */
+  onRead?(kind: Kind): void
+}
 
 /**
  * A view of what has been read so far. What has not is answered as if it did not exist, and noted: whoever asks reads the notes,
@@ -21,15 +28,17 @@ type Want = { kind: Kind; all: boolean; read: () => Promise<void> }
  */
 export class ReadThroughView implements ClusterView {
   readonly unlistedNamespacesSelected = false
-  readonly #store: ObjectStore
+  protected readonly store: ObjectStore
   readonly #client: KubernetesClient
+  readonly #onRead: ReadThroughOptions['onRead']
   readonly #signal: AbortSignal
   readonly #read = new Set<string>()
   readonly #wanted = new Map<string, Want>()
 
-  constructor(client: KubernetesClient, clusterDomain: string, signal: AbortSignal) {
+  constructor({ client, clusterDomain, onRead }: ReadThroughOptions, signal: AbortSignal) {
     this.#client = client
-    this.#store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
+    this.#onRead = onRead
+    this.store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
     this.#signal = signal
   }
 
@@ -38,18 +47,25 @@ export class ReadThroughView implements ClusterView {
     this.#listWhereMany()
     const wanted = [...this.#wanted]
     this.#wanted.clear()
+    for (const [, { kind }] of wanted) this.#onRead?.(kind)
     await Promise.all(wanted.map(([, { read }]) => read()))
     for (const [question] of wanted) this.#read.add(question)
     return wanted.length > 0
   }
 
   #listWhereMany(): void {
+    this.#listGroups(maxObjects.ofNamespace, ({ namespace }) => namespace)
+    this.#listGroups(maxObjects.ofKind, () => '')
+  }
+
+  /** Lists in place of reading one by one where more objects than that are wanted of a kind and namespace; '' is all namespaces. */
+  #listGroups(limit: number, namespaceOf: (want: Want) => string): void {
     const single = [...this.#wanted].filter(([, { all }]) => !all)
-    for (const kind of new Set(single.map(([, want]) => want.kind))) {
-      const ofKind = single.filter(([, want]) => want.kind === kind)
-      if (ofKind.length <= maxObjects) continue
-      for (const [question] of ofKind) this.#wanted.delete(question)
-      this.#wantAll(kind)
+    for (const group of Map.groupBy(single, ([, want]) => `${want.kind} ${namespaceOf(want)}`).values()) {
+      const [[, want]] = group as [(typeof group)[0]]
+      if (group.length <= limit) continue
+      for (const [question] of group) this.#wanted.delete(question)
+      this.#wantAll(want.kind, { namespace: namespaceOf(want) })
     }
   }
 
@@ -59,58 +75,77 @@ export class ReadThroughView implements ClusterView {
 
   #put(kind: Kind, raw: unknown): void {
     try {
-      this.#store.put({ kind, object: kinds[kind].parse(raw) } as KnownObject)
+      this.store.put({ kind, object: kinds[kind].parse(raw) } as KnownObject)
     } catch (error) {
       // What is not as its schema says, Istio cannot read either: it is left out, and does not stop everybody's admissions.
       if (!(error instanceof MalformedObject)) throw error
     }
   }
 
-  #wantObject(kind: Kind, name: NamespacedName): void {
-    if (!isObjectName(name.name) || this.#read.has(kinds[kind].resource)) return
+  protected wantObject(kind: Kind, name: NamespacedName): void {
+    const { resource } = kinds[kind]
+    const isListed = this.#read.has(resource) || this.#read.has(`${resource} in ${name.namespace}`)
+    if (!isObjectName(name.name) || isListed) return
     const read = async () => {
       const object = await this.#client.get(kind, name, this.#signal)
       if (object !== undefined) this.#put(kind, object)
     }
-    this.#want(`${kinds[kind].resource} ${formatName(name)}`, { kind, all: false, read })
+    this.#want(`${resource} ${formatName(name)}`, { kind, namespace: name.namespace, all: false, read })
   }
 
   #wantAll(kind: Kind, selection: { namespace?: string; labels?: string } = {}): void {
-    const suffix = selection.namespace === undefined ? '' : ` ${selection.namespace} ${selection.labels}`
+    const { namespace = '', labels } = selection
     const read = async () => {
       for (const object of await this.#client.list(kind, selection, this.#signal)) this.#put(kind, object)
     }
-    this.#want(`${kinds[kind].resource}${suffix}`, { kind, all: true, read })
+    // What is selected by labels alone is all of the kind that any question is about.
+    const scope = namespace === '' ? '' : ` in ${namespace}${labels === undefined ? '' : ` with ${labels}`}`
+    this.#want(`${kinds[kind].resource}${scope}`, { kind, namespace, all: true, read })
   }
 
   namespace(name: string) {
-    this.#wantObject('Namespace', { namespace: '', name })
-    return this.#store.namespace(name)
+    this.wantObject('Namespace', { namespace: '', name })
+    return this.store.namespace(name)
   }
 
   service(name: NamespacedName) {
-    this.#wantObject('Service', name)
-    return this.#store.service(name)
+    this.wantObject('Service', name)
+    return this.store.service(name)
   }
 
   servicesUnder(wildcard: string) {
     this.#wantAll('Service')
-    return this.#store.servicesUnder(wildcard)
+    return this.store.servicesUnder(wildcard)
+  }
+
+  virtualHostCandidates(namespace: string, port: number) {
+    this.#wantAll('Service', { namespace })
+    return this.store.virtualHostCandidates(namespace, port)
   }
 
   serviceEntries(host: string) {
     this.#wantAll('ServiceEntry')
-    return this.#store.serviceEntries(host)
+    return this.store.serviceEntries(host)
   }
 
   virtualServices(host: string) {
     this.#wantAll('VirtualService')
-    return this.#store.virtualServices(host)
+    return this.store.virtualServices(host)
+  }
+
+  virtualServicesTo(host: string) {
+    this.#wantAll('VirtualService')
+    return this.store.virtualServicesTo(host)
+  }
+
+  destinationRules(host: string) {
+    this.#wantAll('DestinationRule')
+    return this.store.destinationRules(host)
   }
 
   endpoints(service: NamespacedName) {
-    this.#wantObject('Endpoints', service)
-    return this.#store.endpoints(service)
+    this.wantObject('Endpoints', service)
+    return this.store.endpoints(service)
   }
 
   endpointSlices(service: NamespacedName) {
@@ -119,25 +154,25 @@ export class ReadThroughView implements ClusterView {
       namespace: service.namespace,
       labels: `kubernetes.io/service-name=${service.name}`,
     })
-    return this.#store.endpointSlices(service)
+    return this.store.endpointSlices(service)
   }
 
   holders(address: string) {
     this.claim(address)
     this.#wantAll('Service')
     this.#wantAll('ServiceEntry')
-    return this.#store.holders(address)
+    return this.store.holders(address)
   }
 
   claim(address: string) {
-    this.#wantObject('IPAddress', { namespace: '', name: address })
-    return this.#store.claim(address)
+    this.wantObject('IPAddress', { namespace: '', name: address })
+    return this.store.claim(address)
   }
 
   claimsOf(service: NamespacedName) {
     // From here on claim() knows our own claims only. Whoever asks this wants an address, and finds out about others by conflict.
     this.#wantAll('IPAddress', { labels: `${managedByLabel}=${managedBy}` })
-    return this.#store.claimsOf(service)
+    return this.store.claimsOf(service)
   }
 }
 
@@ -150,22 +185,20 @@ export const untilRead = async <T>(view: ReadThroughView, ask: () => T): Promise
   throw new Error(`the question still wanted more of the cluster after ${maxRounds} rounds`)
 }
 
-/** A live cluster that is read at each question, so that every answer is confirmed. */
+/** A live cluster that is read at each question, so that every answer is what it says now. */
 export class ReadThroughCluster implements Cluster {
-  readonly #client: KubernetesClient
-  readonly #clusterDomain: string
+  readonly #options: ReadThroughOptions
 
-  constructor(client: KubernetesClient, clusterDomain: string) {
-    this.#client = client
-    this.#clusterDomain = clusterDomain
+  constructor(options: ReadThroughOptions) {
+    this.#options = options
   }
 
   ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
-    const view = new ReadThroughView(this.#client, this.#clusterDomain, signal)
+    const view = new ReadThroughView(this.#options, signal)
     return untilRead(view, () => question(view))
   }
 
-  confirm<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
+  decide<T>(question: (view: ClusterView) => T, _isGrave: (answer: T) => boolean, signal: AbortSignal): Promise<T> {
     return this.ask(question, signal)
   }
 }

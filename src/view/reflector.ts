@@ -42,6 +42,9 @@ export type ReflectorOptions = {
 
 type Event = { type: string; object: unknown }
 
+/** A list on its way into the store. */
+type Listing = { put(object: unknown): void; end(): void }
+
 const statusOf = (error: unknown): number => (error instanceof ApiError ? error.status : 0)
 
 /**
@@ -94,10 +97,13 @@ export class Reflector {
   /** Runs until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
+      const began = performance.now()
       try {
         await this.#follow(signal)
         failures = 0
       } catch (error) {
+        // A watch that held for long was none of the failures before it.
+        if (this.#watching && performance.now() - began > this.#times.lastBackoff) failures = 0
         this.#watching = false
         if (signal.aborted) return
         const wait = this.#recover(error, failures++)
@@ -112,7 +118,8 @@ export class Reflector {
     const status = statusOf(error)
     if (status === 404) {
       // The kind is not installed: then all of its objects, none, are known, and stay known until somebody looks again.
-      this.#replaceAll([])
+      this.#beginList().end()
+      this.#resourceVersion = ''
       this.#watching = true
       return absent
     }
@@ -138,26 +145,33 @@ export class Reflector {
         ...(labels === undefined ? {} : { labelSelector: labels }),
       }
       if (begins) this.#relists++
+      let list: Listing | undefined
       if (begins && this.#streams) {
         Object.assign(query, { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' })
+        list = this.#beginList()
       } else {
-        if (begins) {
-          const { items, resourceVersion } = await client.listForWatch(kind, labels, either)
-          this.#replaceAll(items)
-          this.#resourceVersion = resourceVersion
-        }
+        if (begins) await this.#listPages(either)
         query.resourceVersion = this.#resourceVersion
       }
-      const initial: unknown[] | undefined = begins && this.#streams ? [] : undefined
-      await this.#read(await client.watch(kind, query, either), initial, () => timer.refresh())
+      await this.#read(await client.watch(kind, query, either), list, () => timer.refresh())
     } finally {
       clearTimeout(timer)
     }
   }
 
-  async #read(events: AsyncIterable<unknown>, initial: unknown[] | undefined, heard: () => void): Promise<void> {
-    let pending = initial
-    if (pending === undefined) this.#watching = true
+  async #listPages(signal: AbortSignal): Promise<void> {
+    const { client, kind, labels } = this.#options
+    const list = this.#beginList()
+    for await (const { items, resourceVersion } of client.pages(kind, { labels }, signal)) {
+      for (const item of items) list.put(item)
+      this.#resourceVersion = resourceVersion
+    }
+    list.end()
+  }
+
+  async #read(events: AsyncIterable<unknown>, initial: Listing | undefined, heard: () => void): Promise<void> {
+    let list = initial
+    if (list === undefined) this.#watching = true
     for await (const raw of events) {
       heard()
       this.#lastContact = performance.now()
@@ -167,13 +181,13 @@ export class Reflector {
         throw new ApiError(Number(status.raw('code')), `${this.kind}: ${status.raw('message')}`)
       }
       const metadata = new Fields(object).object('metadata')
-      if (pending !== undefined && type === 'ADDED') {
-        pending.push(object)
+      if (list !== undefined && type === 'ADDED') {
+        list.put(object)
         continue
       }
-      if (pending !== undefined && metadata.stringMap('annotations').get('k8s.io/initial-events-end') === 'true') {
-        this.#replaceAll(pending)
-        pending = undefined
+      if (list !== undefined && metadata.stringMap('annotations').get('k8s.io/initial-events-end') === 'true') {
+        list.end()
+        list = undefined
         this.#watching = true
       } else if (type === 'ADDED' || type === 'MODIFIED') {
         this.#put(object)
@@ -183,7 +197,7 @@ export class Reflector {
       this.#resourceVersion = String(metadata.raw('resourceVersion'))
     }
     // The API server ends each watch in time; the next goes on where this one ended.
-    if (pending !== undefined) throw new ApiError(0, `${this.kind}: the watch ended before its list`)
+    if (list !== undefined) throw new ApiError(0, `${this.kind}: the watch ended before its list`)
   }
 
   #parse(raw: unknown): Event {
@@ -207,15 +221,26 @@ export class Reflector {
     this.#options.store.delete(this.kind, name)
   }
 
-  /** Puts a whole list in place of what was there, without a moment in which anything that stays is missing. */
-  #replaceAll(objects: readonly unknown[]): void {
-    const gone = new Map(this.#names)
-    for (const object of objects) {
-      gone.delete(formatName(readName(new Fields(object))))
-      this.#put(object)
-    }
-    for (const name of gone.values()) this.#delete(name)
+  #complete(): void {
     this.#synced = true
     this.#lastContact = performance.now()
+  }
+
+  /**
+   * Puts a whole list in place of what was there: each object as it comes, since a whole list of raw ones is large. What stays is
+   * never missing, and what is gone goes at the end.
+   */
+  #beginList(): Listing {
+    const gone = new Map(this.#names)
+    return {
+      put: (object) => {
+        gone.delete(formatName(readName(new Fields(object))))
+        this.#put(object)
+      },
+      end: () => {
+        for (const name of gone.values()) this.#delete(name)
+        this.#complete()
+      },
+    }
   }
 }

@@ -1,4 +1,5 @@
 import type { AddressRange } from '../api/address.ts'
+import type { DestinationRule } from '../api/destination-rule.ts'
 import type { EndpointSlice } from '../api/endpoint-slice.ts'
 import type { Endpoints } from '../api/endpoints.ts'
 import type { NamespacedName } from '../api/metadata.ts'
@@ -10,6 +11,7 @@ import type { VirtualService } from '../api/virtual-service.ts'
 /** Who holds an address: a claim, a Service's externalIPs or load balancer, or a ServiceEntry. */
 export type Holder = {
   kind: 'IPAddress' | 'Service' | 'ServiceEntry'
+  name: NamespacedName
   /** The Service that holds it, or that the claim is for; undefined for everything that is no Service. */
   service: NamespacedName | undefined
   /** For messages: `Service shop/orders`. */
@@ -29,10 +31,16 @@ export type ClusterView = {
   service(name: NamespacedName): Service | undefined
   /** The Services under a wildcard host such as `*.shop.svc.cluster.local`. */
   servicesUnder(wildcard: string): readonly Service[]
+  /** The Services of a namespace that have this port and may be virtual hosts by their own fields. */
+  virtualHostCandidates(namespace: string, port: number): readonly Service[]
   /** The ServiceEntries that list this very host, or, for a wildcard, any host under it. */
   serviceEntries(host: string): readonly ServiceEntry[]
   /** The VirtualServices that list this host, in any spelling that Istio takes for it, or a wildcard over it. */
   virtualServices(host: string): readonly VirtualService[]
+  /** The VirtualServices with a destination, or a mirror, of this host. */
+  virtualServicesTo(host: string): readonly VirtualService[]
+  /** The DestinationRules for this host, or for a wildcard over it. */
+  destinationRules(host: string): readonly DestinationRule[]
   /** The EndpointSlices that belong to a Service by label. */
   endpointSlices(service: NamespacedName): readonly EndpointSlice[]
   /** The Endpoints of a Service's name, which may be there before any slice is. */
@@ -49,6 +57,9 @@ export type ClusterView = {
 export type Cluster = {
   /** Answers out of what is known. Rejects where the cluster cannot be read, or the signal is aborted before it was. */
   ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T>
-  /** Answers out of what the cluster says now: all that the question rests on is read afresh, together. Rejects as ask does. */
-  confirm<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T>
+  /**
+   * Answers as ask does; but an answer of which `isGrave` is true is only taken from what the cluster says now: what it rests on is
+   * read afresh, together and once.
+   */
+  decide<T>(question: (view: ClusterView) => T, isGrave: (answer: T) => boolean, signal: AbortSignal): Promise<T>
 }

@@ -3,7 +3,7 @@ import type { Kind } from '../api/kinds.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ObjectStore } from './object-store.ts'
-import { ReadThroughCluster, ReadThroughView, untilRead } from './read-through.ts'
+import { ReadThroughCluster, type ReadThroughOptions, ReadThroughView, untilRead } from './read-through.ts'
 import { Reflector, type ReflectorTimes } from './reflector.ts'
 import type { Cluster, ClusterView } from './view.ts'
 
@@ -13,6 +13,7 @@ const watched: readonly { kind: Kind; labels?: string }[] = [
   { kind: 'Service' },
   { kind: 'VirtualService' },
   { kind: 'ServiceEntry' },
+  { kind: 'DestinationRule' },
   // Those of the core controllers, one a ClusterIP, are none of ours.
   { kind: 'IPAddress', labels: `${managedByLabel}=${managedBy}` },
 ]
@@ -40,12 +41,24 @@ class WatchedView implements ClusterView {
     return this.#store.servicesUnder(wildcard)
   }
 
+  virtualHostCandidates(namespace: string, port: number) {
+    return this.#store.virtualHostCandidates(namespace, port)
+  }
+
   serviceEntries(host: string) {
     return this.#store.serviceEntries(host)
   }
 
   virtualServices(host: string) {
     return this.#store.virtualServices(host)
+  }
+
+  virtualServicesTo(host: string) {
+    return this.#store.virtualServicesTo(host)
+  }
+
+  destinationRules(host: string) {
+    return this.#store.destinationRules(host)
   }
 
   endpointSlices(service: NamespacedName) {
@@ -69,27 +82,58 @@ class WatchedView implements ClusterView {
   }
 }
 
+/**
+ * A view that is read afresh, but for one thing: of an address only those are read that are known to hold it. Others could only take
+ * it away, and that is for the claim to settle; to find them, all Services of the cluster would have to be read.
+ */
+class ConfirmingView extends ReadThroughView {
+  readonly #known: ObjectStore
+
+  constructor(known: ObjectStore, options: ReadThroughOptions, signal: AbortSignal) {
+    super(options, signal)
+    this.#known = known
+  }
+
+  override holders(address: string) {
+    this.claim(address)
+    for (const { kind, name } of this.#known.holders(address)) this.wantObject(kind, name)
+    return this.store.holders(address)
+  }
+}
+
+/**
+ * Why a question took a read: a watch is down, a denial is to be confirmed, or the kind is not watched.
+ */
+export type ReadReason = 'out-of-view' | 'confirmation' | 'unwatched'
+
 export type WatchedOptions = {
   client: KubernetesClient
   clusterDomain: string
   onError(kind: Kind, error: unknown): void
+  /** Told of each read that a question took. */
+  onRead?(kind: Kind, reason: ReadReason): void
   times?: Partial<ReflectorTimes>
 }
 
 /** A live cluster in view: it is watched, and while a part of it is out of sight it is read at each question. */
 export class WatchedCluster implements Cluster {
   readonly reflectors: readonly Reflector[]
-  readonly #client: KubernetesClient
-  readonly #clusterDomain: string
   readonly #store: ObjectStore
-  readonly #readThrough: ReadThroughCluster
+  readonly #rest: ReadThroughOptions
+  readonly #now: ReadThroughOptions
+  readonly #outOfView: Cluster
 
   constructor(options: WatchedOptions) {
-    const { client, clusterDomain } = options
-    this.#client = client
-    this.#clusterDomain = clusterDomain
+    const { client, clusterDomain, onRead } = options
+    const readFor = (reason: ReadReason): ReadThroughOptions => ({
+      client,
+      clusterDomain,
+      onRead: (kind) => onRead?.(kind, reason),
+    })
     this.#store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
-    this.#readThrough = new ReadThroughCluster(client, clusterDomain)
+    this.#rest = readFor('unwatched')
+    this.#now = readFor('confirmation')
+    this.#outOfView = new ReadThroughCluster(readFor('out-of-view'))
     this.reflectors = watched.map((selection) => new Reflector({ ...options, ...selection, store: this.#store }))
   }
 
@@ -114,13 +158,21 @@ export class WatchedCluster implements Cluster {
   }
 
   ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
-    if (!this.isCurrent) return this.#readThrough.ask(question, signal)
-    const rest = new ReadThroughView(this.#client, this.#clusterDomain, signal)
+    if (!this.isCurrent) return this.#outOfView.ask(question, signal)
+    const rest = new ReadThroughView(this.#rest, signal)
     const view = new WatchedView(this.#store, rest)
     return untilRead(rest, () => question(view))
   }
 
-  confirm<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
-    return this.#readThrough.confirm(question, signal)
+  async decide<T>(
+    question: (view: ClusterView) => T,
+    isGrave: (answer: T) => boolean,
+    signal: AbortSignal,
+  ): Promise<T> {
+    if (!this.isCurrent) return this.#outOfView.decide(question, isGrave, signal)
+    const answer = await this.ask(question, signal)
+    if (!isGrave(answer)) return answer
+    const now = new ConfirmingView(this.#store, this.#now, signal)
+    return untilRead(now, () => question(now))
   }
 }

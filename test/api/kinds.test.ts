@@ -20,6 +20,7 @@ t.test('an object is known by kind and group, in any version of its group', asyn
     ['networking.istio.io/v1', 'VirtualService', true],
     ['networking.istio.io/v1beta1', 'VirtualService', true],
     ['networking.istio.io/v1alpha3', 'ServiceEntry', true],
+    ['networking.istio.io/v1beta1', 'DestinationRule', true],
     ['serving.knative.dev/v1', 'Service', false],
     ['v1', 'VirtualService', false],
     ['networking.Istio.io/v1', 'VirtualService', false],
@@ -76,6 +77,7 @@ t.test('each kind is where the API server has it', async (t) => {
     'IPAddress networking.k8s.io/v1/ipaddresses false',
     'VirtualService networking.istio.io/v1/virtualservices true',
     'ServiceEntry networking.istio.io/v1/serviceentries true',
+    'DestinationRule networking.istio.io/v1/destinationrules true',
   ])
 })
 

@@ -13,7 +13,7 @@ const { uid } = request
 
 const broken = (error: unknown): Backend => ({
   ...memory(),
-  cluster: { ask: () => Promise.reject(error), confirm: () => Promise.reject(error) },
+  cluster: { ask: () => Promise.reject(error), decide: () => Promise.reject(error) },
 })
 
 t.test('a good virtual host is given its address', async (t) => {
@@ -125,6 +125,34 @@ t.test('nothing else is served', async (t) => {
 })
 
 t.test('our own trouble is no verdict', async (t) => {
+  t.test('what is too much at a time is asked to come again, and taken when it does', async (t) => {
+    const answered = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<void>()
+    const backend = memory(meshNamespace('shop'))
+    const cluster: Backend['cluster'] = {
+      ...backend.cluster,
+      decide: async (question, isGrave, signal) => {
+        asked.resolve()
+        await answered.promise
+        return backend.cluster.decide(question, isGrave, signal)
+      },
+    }
+    const webhook = await startWebhookServer(t, {
+      backend: { ...backend, cluster },
+      capacity: { reviews: 1, bytes: 1 },
+    })
+    const first = webhook.review('/validate', request)
+    await asked.promise
+    const second = await webhook.review('/validate', request)
+    t.equal(second.statusCode, 503)
+    t.equal(second.headers['retry-after'], '1')
+    t.match(second.body, 'meshvip cannot answer now: it has too much to do')
+    t.match(await webhook.metrics.registry.metrics(), '\nmeshvip_overload_total 1\n')
+    answered.resolve()
+    t.equal((await first).statusCode, 200)
+    t.equal((await webhook.review('/validate', request)).statusCode, 200)
+  })
+
   t.test('before it is ready, and after, the API server is asked to come again', async (t) => {
     let ready = false
     const webhook = await startWebhookServer(t, { isReady: () => ready })
@@ -340,6 +368,15 @@ t.test('metrics', async (t) => {
     const text = await webhook.metrics.registry.metrics()
     t.match(text, '\nmeshvip_review_duration_seconds_count{webhook="mutate"} 3\n')
     t.match(text, '\nmeshvip_review_duration_seconds_count{webhook="validate"} 2\n')
+  })
+
+  t.test('a kind without rules is let through, with a line of its own in log and metrics', async (t) => {
+    const webhook = await startWebhookServer(t)
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'orders' } }
+    const { body } = await webhook.review('/validate', requestFor(pod))
+    t.match(responseIn(body), { allowed: true, warnings: [/^meshvip has no rules for Pod/] })
+    t.match(webhook.log.lines, [{ level: 40, msg: 'review of a kind without rules', kind: 'Pod', verdict: 'foreign' }])
+    t.match(await values(webhook, 'meshvip_reviews_total'), [{ verdict: 'foreign', value: 1 }])
   })
 
   t.test('what is under way is counted until it is answered', async (t) => {

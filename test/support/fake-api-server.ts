@@ -41,6 +41,7 @@ const roots: Readonly<Record<string, string>> = {
   ipaddresses: '/apis/networking.k8s.io/v1',
   virtualservices: '/apis/networking.istio.io/v1',
   serviceentries: '/apis/networking.istio.io/v1',
+  destinationrules: '/apis/networking.istio.io/v1',
 }
 
 const resourceOf: Readonly<Record<string, string>> = {
@@ -51,6 +52,7 @@ const resourceOf: Readonly<Record<string, string>> = {
   IPAddress: 'ipaddresses',
   VirtualService: 'virtualservices',
   ServiceEntry: 'serviceentries',
+  DestinationRule: 'destinationrules',
 }
 
 const pathOf = ({ kind, metadata }: Raw): string => {

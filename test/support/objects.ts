@@ -36,6 +36,13 @@ export const claim = (
   }
 }
 
+export const destinationRule = (name: string, host: string, spec: object = {}) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'DestinationRule',
+  metadata: { namespace: 'shop', name },
+  spec: { host, ...spec },
+})
+
 export const serviceEntry = (name: string, addresses: string[], host = `${name}.example.com`) => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'ServiceEntry',

@@ -4,6 +4,7 @@ import { type Backend, liveBackend } from '../../src/admission/backend.ts'
 import type { AdmissionRequest } from '../../src/admission/review.ts'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
+import { type Capacity, defaultCapacity } from '../../src/server/capacity.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
 import { createWebhookServer } from '../../src/server/webhook.ts'
 import { memory } from './backends.ts'
@@ -25,13 +26,17 @@ export type WebhookUnderTest = {
 /** The webhook server without its socket, over a cluster in memory unless it is given another. */
 export const startWebhookServer = async (
   t: Test,
-  { backend = memory(), isReady = () => true }: { backend?: Backend; isReady?: () => boolean } = {},
+  {
+    backend = memory(),
+    isReady = () => true,
+    capacity = defaultCapacity,
+  }: { backend?: Backend; isReady?: () => boolean; capacity?: Capacity } = {},
 ): Promise<WebhookUnderTest> => {
   const log = new CapturedLog()
   const metrics = createMetrics()
   const tls = await makeServingCertificate(['localhost'], new Date())
   const logger = pino({ base: null }, log)
-  const app = createWebhookServer({ backend, policy: () => defaultPolicy, metrics, logger, tls, isReady })
+  const app = createWebhookServer({ backend, policy: () => defaultPolicy, metrics, logger, tls, isReady, capacity })
   t.teardown(() => app.close())
   const send: WebhookUnderTest['send'] = (url, body, headers = { 'content-type': 'application/json' }) =>
     app.inject({ method: 'POST', url, body, headers })

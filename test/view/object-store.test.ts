@@ -59,6 +59,9 @@ t.test('an empty store knows nothing', async (t) => {
   t.strictSame(store.serviceEntries('pay.example.com'), [])
   t.strictSame(store.serviceEntries('*'), [])
   t.strictSame(store.virtualServices('orders.shop.svc.cluster.local'), [])
+  t.strictSame(store.virtualServicesTo('orders.shop.svc.cluster.local'), [])
+  t.strictSame(store.destinationRules('orders.shop.svc.cluster.local'), [])
+  t.strictSame(store.virtualHostCandidates('shop', 80), [])
   t.strictSame(store.endpointSlices(inShop('orders')), [])
   t.strictSame(store.holders('240.240.0.1'), [])
   t.equal(store.claim('240.240.0.1'), undefined)
@@ -96,6 +99,54 @@ t.test('the Services under a wildcard', async (t) => {
   t.strictSame(under('*'), ['shop/orders', 'shop/pay', 'test/orders'])
   t.strictSame(under('*.shop.svc.corp.example'), [])
   t.strictSame(under('*.op.svc.cluster.local'), [])
+})
+
+t.test('the Services of a namespace on a port that may be virtual hosts', async (t) => {
+  const on = (...ports: number[]) => ({ ports: ports.map((port) => ({ name: `http-${port}`, port })) })
+  const labelled = (name: string, value: string, spec: object) =>
+    object('v1', 'Service', { namespace: 'shop', name, labels: { 'meshvip.dev/virtual-host': value } }, { spec })
+  const selector = { app: 'orders' }
+  const store = storeOf(
+    service('orders', on(3111, 3112)),
+    service('pods', { ...on(3111), selector }),
+    service('typed', { ...on(3111), type: 'NodePort' }),
+    labelled('by-label', 'true', { ...on(3111), selector }),
+    labelled('ordinary', 'false', on(3111)),
+    object('v1', 'Service', { namespace: 'test', name: 'orders' }, { spec: on(3111) }),
+  )
+  t.strictSame(names(store.virtualHostCandidates('shop', 3111)), ['orders', 'by-label'])
+  t.strictSame(names(store.virtualHostCandidates('shop', 3112)), ['orders'])
+  t.strictSame(names(store.virtualHostCandidates('test', 3111)), ['orders'])
+  t.strictSame(names(store.virtualHostCandidates('shop', 80)), [])
+})
+
+t.test('the VirtualServices that route to a host, or mirror to it', async (t) => {
+  const routing = (name: string, ...http: object[]) =>
+    object('networking.istio.io/v1', 'VirtualService', { namespace: 'shop', name }, { spec: { http } })
+  const destination = (host: string) => ({ destination: { host } })
+  const store = storeOf(
+    routing('full', { route: [destination('pay.shop.svc.cluster.local'), destination('orders')] }),
+    routing('short', { route: [destination('Pay')] }),
+    routing('mirror', { route: [destination('orders')], mirror: { host: 'pay' } }),
+    routing('other', { route: [destination('pay.test.svc.cluster.local')] }),
+  )
+  t.strictSame(names(store.virtualServicesTo('pay.shop.svc.cluster.local')), ['full', 'short', 'mirror'])
+  t.strictSame(names(store.virtualServicesTo('orders.shop.svc.cluster.local')), ['full', 'mirror'])
+  store.delete('VirtualService', inShop('full'))
+  t.strictSame(names(store.virtualServicesTo('orders.shop.svc.cluster.local')), ['mirror'])
+})
+
+t.test('the DestinationRules for a host, or for a wildcard over it', async (t) => {
+  const rule = (name: string, host: string) =>
+    object('networking.istio.io/v1', 'DestinationRule', { namespace: 'shop', name }, { spec: { host } })
+  const store = storeOf(
+    rule('all', '*'),
+    rule('short', 'pay'),
+    rule('shop', '*.shop.svc.cluster.local'),
+    rule('o', 'o'),
+  )
+  t.strictSame(names(store.destinationRules('pay.shop.svc.cluster.local')), ['short', 'shop', 'all'])
+  t.strictSame(names(store.destinationRules('pay.example.com')), ['all'])
 })
 
 t.test('the ServiceEntries that list a host, or hosts under a wildcard', async (t) => {
@@ -154,12 +205,29 @@ t.test('who holds an address', async (t) => {
     claimFor('240.240.0.5', 'cart'),
     claim('240.240.0.8', { group: 'gateway.networking.k8s.io', resource: 'gateways', namespace: 'shop', name: 'edge' }),
   )
-  const ordersHolder = { kind: 'Service', service: inShop('orders'), text: 'Service shop/orders' }
-  const edgeHolder = { kind: 'Service', service: inShop('edge'), text: 'Service shop/edge' }
-  const cartHolder = { kind: 'IPAddress', service: inShop('cart'), text: 'Service shop/cart' }
-  const gatewayHolder = { kind: 'IPAddress', service: undefined, text: 'gateways shop/edge' }
+  const serviceHolder = (name: string) => ({
+    kind: 'Service',
+    name: inShop(name),
+    service: inShop(name),
+    text: `Service shop/${name}`,
+  })
+  const [ordersHolder, edgeHolder] = [serviceHolder('orders'), serviceHolder('edge')]
+  const address = (name: string) => ({ namespace: '', name })
+  const cartHolder = {
+    kind: 'IPAddress',
+    name: address('240.240.0.5'),
+    service: inShop('cart'),
+    text: 'Service shop/cart',
+  }
+  const gatewayHolder = {
+    kind: 'IPAddress',
+    name: address('240.240.0.8'),
+    service: undefined,
+    text: 'gateways shop/edge',
+  }
   const entryHolder = (name: string, range?: number) => ({
     kind: 'ServiceEntry',
+    name: inShop(name),
     service: undefined,
     text: `ServiceEntry shop/${name}`,
     ...(range === undefined ? {} : { range: { family: 4, first: BigInt(range), last: BigInt(range + 255) } }),

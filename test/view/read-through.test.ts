@@ -3,10 +3,18 @@ import type { KubernetesClient } from '../../src/kubernetes/client.ts'
 import { ReadThroughCluster } from '../../src/view/read-through.ts'
 import type { ClusterView } from '../../src/view/view.ts'
 import { brokenDown, startFakeApiServer } from '../support/fake-api-server.ts'
-import { claim, endpointSlice, meshNamespace, service, serviceEntry, virtualService } from '../support/objects.ts'
+import {
+  claim,
+  destinationRule,
+  endpointSlice,
+  meshNamespace,
+  service,
+  serviceEntry,
+  virtualService,
+} from '../support/objects.ts'
 
 const server = await startFakeApiServer(t)
-const cluster = new ReadThroughCluster(server.client, 'cluster.local')
+const cluster = new ReadThroughCluster({ client: server.client, clusterDomain: 'cluster.local' })
 const ask = <T>(question: (view: ClusterView) => T) => cluster.ask(question, AbortSignal.timeout(10_000))
 const orders = { namespace: 'shop', name: 'orders' }
 
@@ -18,7 +26,8 @@ t.beforeEach(() => {
     service('carts'),
     endpointSlice('orders-1', 'orders'),
     endpointSlice('carts-1', 'carts'),
-    virtualService('orders', { hosts: ['orders'] }),
+    virtualService('orders', { hosts: ['orders'], http: [{ route: [{ destination: { host: 'carts' } }] }] }),
+    destinationRule('all', '*.svc.cluster.local'),
     serviceEntry('pay', ['240.240.0.0/29']),
     claim('240.240.0.7', 'shop/orders'),
     claim('240.240.0.8', 'shop/carts'),
@@ -60,6 +69,24 @@ t.test('each question is answered out of what it reads', async (t) => {
       (view) => names(view.virtualServices('orders.shop.svc.cluster.local')),
       ['orders'],
       ['/apis/networking.istio.io/v1/virtualservices'],
+    ],
+    [
+      'the VirtualServices to a destination',
+      (view) => names(view.virtualServicesTo('carts.shop.svc.cluster.local')),
+      ['orders'],
+      ['/apis/networking.istio.io/v1/virtualservices'],
+    ],
+    [
+      'the DestinationRules for a host',
+      (view) => names(view.destinationRules('carts.shop.svc.cluster.local')),
+      ['all'],
+      ['/apis/networking.istio.io/v1/destinationrules'],
+    ],
+    [
+      'the Services of a namespace that may be virtual hosts',
+      (view) => names(view.virtualHostCandidates('shop', 3111)),
+      ['orders', 'carts'],
+      ['/api/v1/namespaces/shop/services'],
     ],
     [
       'the EndpointSlices of a Service',
@@ -198,7 +225,7 @@ t.test('what fails is no answer', async (t) => {
       },
     }
     const client = { get: async () => trap } as unknown as KubernetesClient
-    const asked = new ReadThroughCluster(client, 'cluster.local').ask(
+    const asked = new ReadThroughCluster({ client, clusterDomain: 'cluster.local' }).ask(
       (view) => view.service(orders),
       AbortSignal.timeout(10_000),
     )
@@ -214,15 +241,26 @@ t.test('what fails is no answer', async (t) => {
   })
 })
 
-t.test('of a kind of which much is wanted, all is read at once', async (t) => {
-  server.requests.length = 0
-  const many = Array.from({ length: 30 }, (_, index) => ({ namespace: 'shop', name: `service-${index}` }))
-  const found = await ask((view) => [view.service(orders)?.name, ...many.map((name) => view.service(name)?.name)])
-  t.strictSame(found, ['orders', ...many.map(() => undefined)])
-  t.strictSame(
-    server.requests.map(({ path }) => path),
-    ['/api/v1/services'],
-  )
+t.test('where much of a kind is wanted, it is listed', async (t) => {
+  const wanted = (namespaces: number, ofEach: number) =>
+    Array.from({ length: namespaces * ofEach }, (_, index) => ({
+      namespace: `shop-${index % namespaces}`,
+      name: `service-${index}`,
+    }))
+  const cases: [what: string, namespaces: number, ofEach: number, requests: number, first: string][] = [
+    ['each by itself where it is little', 6, 10, 61, '/api/v1/namespaces/shop/services/orders'],
+    ['of its namespace where it is much of one', 1, 30, 2, '/api/v1/namespaces/shop/services/orders'],
+    ['of all namespaces where it is much of many', 15, 10, 1, '/api/v1/services'],
+  ]
+  for (const [what, namespaces, ofEach, requests, first] of cases) {
+    server.requests.length = 0
+    const many = wanted(namespaces, ofEach)
+    const found = await ask((view) => [view.service(orders)?.name, ...many.map((name) => view.service(name)?.name)])
+    t.strictSame(found, ['orders', ...many.map(() => undefined)], what)
+    t.equal(server.requests.length, requests, what)
+    t.equal(server.requests[0]?.path, first, what)
+  }
+  t.equal((await ask((view) => view.servicesUnder('*'))).length, 2)
 })
 
 t.test('the Endpoints of a Service', async (t) => {

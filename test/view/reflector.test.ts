@@ -61,7 +61,7 @@ t.test('the list and what comes after it are one stream', async (t) => {
   t.ok(Number(timeoutSeconds) >= 300 && Number(timeoutSeconds) <= 600, 'it ends at no time in common')
   watch.events(event('ADDED', 'orders', '5'), event('ADDED', 'carts', '3'))
   await sleep(20)
-  t.strictSame([names(), reflector.isCurrent], [[], false], 'half a list is none')
+  t.equal(reflector.isCurrent, false, 'half a list is none')
   watch.events(endOfList('9'))
   await until(() => reflector.isCurrent)
   t.strictSame(names().sort(), ['carts', 'orders'])
@@ -169,14 +169,42 @@ t.test('an event that is none is an error, and the watch is taken up again', asy
 })
 
 t.test('a list that breaks off is none', async (t) => {
-  const { server, reflector, errors, names } = await start(t)
+  const { server, reflector, errors } = await start(t)
   const first = await server.next()
   first.events(event('ADDED', 'orders', '5'))
   first.end()
   const second = await server.next()
   t.equal(second.query.sendInitialEvents, 'true')
-  t.strictSame([names(), reflector.isCurrent], [[], false])
+  t.equal(reflector.isCurrent, false)
   t.strictSame(errors, ['Service Service: the watch ended before its list'])
+})
+
+t.test('what is gone when a list is made anew goes with its end, and what stays is never missing', async (t) => {
+  const { server, reflector, until, names, ports } = await start(t)
+  const first = await server.next()
+  first.events(event('ADDED', 'orders', '5'), event('ADDED', 'carts', '6'), endOfList('9'))
+  await until(() => reflector.isCurrent)
+  first.events(failure(410))
+  const second = await server.next()
+  second.events(event('ADDED', 'orders', '10', 81))
+  await until(() => ports('orders')?.[0] === 81)
+  t.strictSame([names().sort(), reflector.isCurrent], [['carts', 'orders'], false])
+  second.events(endOfList('11'))
+  await until(() => reflector.isCurrent)
+  t.strictSame(names(), ['orders'])
+})
+
+t.test('a watch that held for long is taken up at once, whatever failed before it', async (t) => {
+  const { server, reflector, until } = await start(t, { firstBackoff: 20, lastBackoff: 640 })
+  for (let failed = 0; failed < 5; failed++) (await server.next()).answer(500)
+  const held = await server.next()
+  held.events(endOfList('9'))
+  await until(() => reflector.isCurrent)
+  await sleep(700)
+  held.cut()
+  const cut = performance.now()
+  await server.next()
+  t.ok(performance.now() - cut < 300, 'without the wait of a sixth failure')
 })
 
 t.test('a watch that is silent is dead', async (t) => {
@@ -197,6 +225,18 @@ t.test('a kind that is not installed has no objects, until it is', async (t) => 
   const again = await server.next()
   again.events(event('ADDED', 'orders', '5'), endOfList('9'))
   await until(() => names().length === 1)
+})
+
+t.test('a kind that is taken away takes its objects along, and is begun anew when it comes back', async (t) => {
+  const { server, reflector, until, names } = await start(t)
+  const first = await server.next()
+  first.events(event('ADDED', 'orders', '5'), endOfList('9'))
+  await until(() => reflector.isCurrent)
+  first.end()
+  ;(await server.next()).answer(404)
+  await until(() => names().length === 0)
+  t.equal(reflector.isCurrent, true)
+  t.equal((await server.next()).query.sendInitialEvents, 'true')
 })
 
 t.test('an object that is not as its API defines it is left out', async (t) => {

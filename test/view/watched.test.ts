@@ -9,7 +9,11 @@ const orders = { namespace: 'shop', name: 'orders' }
 const objects: Record<string, object> = {
   namespaces: { metadata: { name: 'shop', labels: { 'istio-injection': 'enabled' } } },
   services: { metadata: orders, spec: { externalIPs: ['240.240.0.7'], ports: [{ port: 3111 }] } },
-  virtualservices: { metadata: orders, spec: { hosts: ['orders'] } },
+  virtualservices: {
+    metadata: orders,
+    spec: { hosts: ['orders'], http: [{ route: [{ destination: { host: 'carts' } }] }] },
+  },
+  destinationrules: { metadata: orders, spec: { host: 'orders' } },
   serviceentries: { metadata: { namespace: 'shop', name: 'pay' }, spec: { hosts: ['pay.example.com'] } },
   ipaddresses: {
     metadata: { name: '240.240.0.7' },
@@ -26,7 +30,13 @@ const resourceOf = ({ path }: Asked): string => path.split('/').at(-1) ?? ''
 
 const start = async (t: Test) => {
   const server = await startScriptedServer(t)
-  const cluster = new WatchedCluster({ client: server.client, clusterDomain: 'cluster.local', onError: () => {} })
+  const reads: string[] = []
+  const cluster = new WatchedCluster({
+    client: server.client,
+    clusterDomain: 'cluster.local',
+    onError: () => {},
+    onRead: (kind, reason) => reads.push(`${reason} ${kind}`),
+  })
   const stop = new AbortController()
   const running = cluster.run(stop.signal)
   t.teardown(async () => {
@@ -34,7 +44,7 @@ const start = async (t: Test) => {
     await running
   })
   const watches = new Map<string, Asked>()
-  for (let n = 0; n < 5; n++) {
+  for (let n = 0; n < 6; n++) {
     const asked = await server.next()
     watches.set(resourceOf(asked), asked)
   }
@@ -43,7 +53,7 @@ const start = async (t: Test) => {
     while (!cluster.isCurrent) await sleep(1)
   }
   const ask = <T>(question: (view: ClusterView) => T) => cluster.ask(question, AbortSignal.timeout(5_000))
-  return { server, cluster, watches, showAll, ask }
+  return { server, cluster, reads, watches, showAll, ask }
 }
 
 t.test('what is in view is answered without a read', async (t) => {
@@ -57,11 +67,27 @@ t.test('what is in view is answered without a read', async (t) => {
     view.servicesUnder('*.shop.svc.cluster.local').length,
     view.serviceEntries('pay.example.com').length,
     view.virtualServices('orders.shop.svc.cluster.local').length,
+    view.virtualServicesTo('carts.shop.svc.cluster.local').length,
+    view.destinationRules('orders.shop.svc.cluster.local').length,
+    view.virtualHostCandidates('shop', 3111).length,
     view.holders('240.240.0.7').map(({ kind }) => kind),
     view.claim('240.240.0.7')?.text,
     view.claimsOf(orders),
   ])
-  t.strictSame(answers, [false, 1, 3111, 1, 1, 1, ['IPAddress', 'Service'], 'Service shop/orders', ['240.240.0.7']])
+  t.strictSame(answers, [
+    false,
+    1,
+    3111,
+    1,
+    1,
+    1,
+    1,
+    1,
+    1,
+    ['IPAddress', 'Service'],
+    'Service shop/orders',
+    ['240.240.0.7'],
+  ])
   cluster.learn('IPAddress', {
     metadata: { name: '240.240.0.8' },
     spec: { parentRef: { resource: 'services', ...orders } },
@@ -82,7 +108,7 @@ t.test('a claim is orphaned where its Service is not there, or does not list the
 })
 
 t.test('endpoints are read when they are asked for', async (t) => {
-  const { server, showAll, ask } = await start(t)
+  const { server, reads, showAll, ask } = await start(t)
   await showAll()
   const answer = ask((view) => [view.endpoints(orders)?.madeByHand, view.endpointSlices(orders).length])
   const [one, other] = [await server.next(), await server.next()]
@@ -91,10 +117,11 @@ t.test('endpoints are read when they are asked for', async (t) => {
     else asked.answer(200, { items: [] })
   }
   t.strictSame(await answer, [true, 0])
+  t.strictSame(reads, ['unwatched Endpoints', 'unwatched EndpointSlice'])
 })
 
 t.test('while a part is out of view everything is read', async (t) => {
-  const { server, cluster, watches, showAll, ask } = await start(t)
+  const { server, cluster, reads, watches, showAll, ask } = await start(t)
   const first = ask((view) => view.service(orders)?.name)
   ;(await server.next()).answer(200, { metadata: orders })
   t.equal(await first, 'orders', 'before the first list')
@@ -103,18 +130,51 @@ t.test('while a part is out of view everything is read', async (t) => {
   watches.get('services')?.cut()
   const again = await server.next()
   t.equal(cluster.isCurrent, false)
-  const second = ask((view) => view.service(orders)?.name)
+  const second = cluster.decide(
+    (view) => view.service(orders)?.name,
+    () => true,
+    AbortSignal.timeout(5_000),
+  )
   ;(await server.next()).answer(404)
-  t.equal(await second, undefined, 'while a watch is down')
+  t.equal(await second, undefined, 'while a watch is down; and what was read is not read again to be sure')
+  t.strictSame(reads, ['out-of-view Service', 'out-of-view Service'])
   again.events()
   while (!cluster.isCurrent) await sleep(1)
   t.equal(await ask((view) => view.service(orders)?.name), 'orders', 'and not any more once it is up')
 })
 
-t.test('an answer is confirmed by what the cluster says now', async (t) => {
-  const { server, cluster, showAll } = await start(t)
+t.test('a grave answer is confirmed by what the cluster says now, any other is taken as it is', async (t) => {
+  const { server, cluster, reads, showAll } = await start(t)
   await showAll()
-  const confirmed = cluster.confirm((view) => view.service(orders)?.ports[0]?.port, AbortSignal.timeout(5_000))
+  const decide = (isGrave: boolean) =>
+    cluster.decide(
+      (view) => view.service(orders)?.ports[0]?.port,
+      () => isGrave,
+      AbortSignal.timeout(5_000),
+    )
+  t.equal(await decide(false), 3111)
+  const confirmed = decide(true)
   ;(await server.next()).answer(200, { metadata: orders, spec: { ports: [{ port: 3222 }] } })
   t.equal(await confirmed, 3222)
+  t.strictSame(reads, ['confirmation Service'])
+})
+
+t.test('to confirm who holds an address, those that are known to hold it are read, and nobody else', async (t) => {
+  const { server, cluster, showAll } = await start(t)
+  await showAll()
+  const confirmed = cluster.decide(
+    (view) => view.holders('240.240.0.7').map(({ text }) => text),
+    () => true,
+    AbortSignal.timeout(5_000),
+  )
+  const asked = [await server.next(), await server.next()]
+  t.strictSame(asked.map(({ path }) => path).sort(), [
+    '/api/v1/namespaces/shop/services/orders',
+    '/apis/networking.k8s.io/v1/ipaddresses/240.240.0.7',
+  ])
+  for (const one of asked) {
+    if (resourceOf(one) === 'orders') one.answer(200, { metadata: orders, spec: { externalIPs: [] } })
+    else one.answer(200, objects.ipaddresses)
+  }
+  t.strictSame(await confirmed, ['Service shop/orders'], 'by its claim alone')
 })

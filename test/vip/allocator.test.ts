@@ -47,7 +47,7 @@ const clusterOf = (store: ObjectStore): Cluster => ({
     signal.throwIfAborted()
     return question(store)
   },
-  confirm: async (question) => question(store),
+  decide: async (question) => question(store),
 })
 
 const setUp = (...objects: object[]) => {
