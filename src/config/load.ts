@@ -12,6 +12,7 @@ import { configurationSchema } from './schema.ts'
 /** The configuration as it is written; everything may be left out. */
 type Configuration = {
   clusterDomain?: string
+  foreignHosts?: string[]
   virtualHosts?: Policy['virtualHosts']
   pools?: { cidr: string }[]
   allowedExternalIPs?: string[]
@@ -160,6 +161,7 @@ export const loadPolicy = (text: string, file: string): Policy => {
   })
   return Object.freeze({
     clusterDomain: written.clusterDomain ?? defaultPolicy.clusterDomain,
+    foreignHosts: written.foreignHosts ?? defaultPolicy.foreignHosts,
     virtualHosts: written.virtualHosts ?? defaultPolicy.virtualHosts,
     pools: pools ?? defaultPolicy.pools,
     allowedExternalIPs: (written.allowedExternalIPs ?? []).map((cidr, index) =>

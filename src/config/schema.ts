@@ -45,6 +45,13 @@ export const configurationSchema = {
       maxLength: 253,
       default: 'cluster.local',
     },
+    foreignHosts: {
+      description:
+        'Hosts that this cluster cannot show: Services of other clusters of the mesh, or in namespaces that istiod does not discover. What is not found under them is unknown, and not missing. In full, in lower case; *. at the beginning stands for everything under it.',
+      type: 'array',
+      items: { type: 'string', pattern: '^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$' },
+      default: [],
+    },
     virtualHosts: {
       description:
         'inferred: a selectorless ClusterIP Service in a namespace of the mesh is a virtual host unless its label says otherwise. labelled: only a Service with label meshvip.dev/virtual-host: "true" is one.',

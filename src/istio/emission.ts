@@ -6,8 +6,10 @@ import type { ClusterView } from '../view/view.ts'
 import {
   intendedService,
   isClusterLocal,
+  isForeign,
   isIPAddress,
   isWildcard,
+  type Mesh,
   parseServiceHost,
   resolveShortName,
   serviceHost,
@@ -50,6 +52,8 @@ export type HostEmission = { field: string; host: string } & (
   | { kind: 'missing'; service: NamespacedName | undefined }
   /** Outside the cluster's domain, without ServiceEntry; or a wildcard that covers nothing. */
   | { kind: 'foreign' }
+  /** Not here, but among the hosts that this cluster cannot show. */
+  | { kind: 'unknown' }
 )
 
 /** One match of an HTTP route (or the route itself, where it has none) and the listener ports that carry it. */
@@ -60,9 +64,9 @@ export type RouteEmission = {
   ports: readonly number[]
   /**
    * Why it is emitted nowhere: no host, no host with that port, no port of a fitting class, for other gateways only, or an earlier
-   * one takes every request.
+   * one takes every request. `unknown` where a host that this cluster cannot show may carry it.
    */
-  dropped: 'host' | 'port' | 'class' | 'gateway' | 'shadowed' | undefined
+  dropped: 'host' | 'port' | 'class' | 'gateway' | 'shadowed' | 'unknown' | undefined
 }
 
 /** A destination of an emitted route, and whether the cluster that it names exists. */
@@ -72,6 +76,7 @@ export type DestinationEmission = {
   host: string
 } & (
   | { kind: 'exists' }
+  | { kind: 'unknown' }
   | { kind: 'form'; means: NamespacedName }
   | { kind: 'missing' }
   /**
@@ -89,13 +94,13 @@ const entryHost = (host: string, { ports }: ServiceEntry): MeshHost => ({
   ports: ports.map((port) => ({ number: port.number, class: protocolClass(port.protocol) })),
 })
 
-const meshHosts = (host: string, view: ClusterView, clusterDomain: string): MeshHost[] => {
-  const name = parseServiceHost(host, clusterDomain)
+const meshHosts = (host: string, view: ClusterView, mesh: Mesh): MeshHost[] => {
+  const name = parseServiceHost(host, mesh.clusterDomain)
   const exact = name === undefined ? undefined : view.service(name)
   const services = isWildcard(host) ? view.servicesUnder(host) : exact === undefined ? [] : [exact]
   return [
     ...services.map((service) => ({
-      host: serviceHost(service, clusterDomain),
+      host: serviceHost(service, mesh.clusterDomain),
       service,
       ports: service.ports.map((port) => ({ number: port.port, class: portClass(port) })),
     })),
@@ -115,18 +120,19 @@ const emitHost = (
   field: string,
   virtualService: VirtualService,
   view: ClusterView,
-  clusterDomain: string,
+  mesh: Mesh,
 ): HostEmission => {
   // Hosts are compared in lower case; route.go, separateVSHostsAndServices.
-  const resolved = resolveShortName(host, virtualService.namespace, clusterDomain).toLowerCase()
-  const targets = meshHosts(resolved, view, clusterDomain)
+  const resolved = resolveShortName(host, virtualService.namespace, mesh.clusterDomain).toLowerCase()
+  const targets = meshHosts(resolved, view, mesh)
   if (targets.length > 0) return { field, host, kind: 'resolved', targets }
+  if (isForeign(resolved, mesh)) return { field, host, kind: 'unknown' }
   if (isIPAddress(host)) return { field, host, kind: 'form', means: undefined }
   if (isWildcard(host)) return { field, host, kind: 'foreign' }
-  if (isClusterLocal(resolved, clusterDomain)) {
-    return { field, host, kind: 'missing', service: parseServiceHost(resolved, clusterDomain) }
+  if (isClusterLocal(resolved, mesh.clusterDomain)) {
+    return { field, host, kind: 'missing', service: parseServiceHost(resolved, mesh.clusterDomain) }
   }
-  const means = intendedService(host, virtualService.namespace, clusterDomain)
+  const means = intendedService(host, virtualService.namespace, mesh.clusterDomain)
   return means !== undefined && meansService(host, means, virtualService, view)
     ? { field, host, kind: 'form', means }
     : { field, host, kind: 'foreign' }
@@ -152,49 +158,54 @@ const listenersOf = (targets: readonly MeshHost[]): Listeners => {
 const httpPorts = (listeners: Listeners): number[] =>
   [...listeners].flatMap(([number, classes]) => ([...classes].some(carriesHttp) ? [number] : []))
 
-/** What becomes of a match. Without a host there are no `listeners`; `taken` are those that an earlier catch-all closed. */
+/**
+ * What becomes of a match. Without a host there are no `listeners`; `taken` are those that an earlier catch-all closed, and `unseen`
+ * says that there are hosts of which nobody here knows the listeners.
+ */
 const emitMatch = (
   route: HttpRoute,
   match: HttpMatch | undefined,
   listeners: Listeners | undefined,
   http: readonly number[],
   taken: ReadonlySet<number>,
+  unseen: boolean,
 ): RouteEmission => {
   const dropped = (reason: RouteEmission['dropped']): RouteEmission => ({ route, match, ports: [], dropped: reason })
   if (match !== undefined && match.gateways.length > 0 && !match.gateways.includes('mesh')) return dropped('gateway')
-  if (listeners === undefined) return dropped('host')
+  if (listeners === undefined) return dropped(unseen ? 'unknown' : 'host')
   const wanted = match?.port
   // Once anything HTTP listens on port 80, sidecars are given every VirtualService there, also for hosts without that port.
-  if (wanted !== undefined && !listeners.has(wanted) && wanted !== 80) return dropped('port')
+  if (wanted !== undefined && !listeners.has(wanted) && wanted !== 80) return dropped(unseen ? 'unknown' : 'port')
   const carried = wanted === undefined ? http : http.includes(wanted) || !listeners.has(wanted) ? [wanted] : []
-  if (carried.length === 0) return dropped('class')
+  if (carried.length === 0) return dropped(unseen ? 'unknown' : 'class')
   const ports = carried.filter((port) => !taken.has(port))
   return ports.length === 0 ? dropped('shadowed') : { route, match, ports, dropped: undefined }
 }
 
 /** What a destination names: by its very text, a wildcard included, which only a ServiceEntry can have. */
-const destinationHosts = (host: string, view: ClusterView, clusterDomain: string): MeshHost[] =>
+const destinationHosts = (host: string, view: ClusterView, mesh: Mesh): MeshHost[] =>
   isWildcard(host)
     ? view
         .serviceEntries(host)
         .filter((entry) => entry.hosts.includes(host))
         .map((entry) => entryHost(host, entry))
-    : meshHosts(host, view, clusterDomain)
+    : meshHosts(host, view, mesh)
 
 const emitDestination = (
   destination: Destination,
   listenerPorts: readonly number[],
   virtualService: VirtualService,
   view: ClusterView,
-  clusterDomain: string,
+  mesh: Mesh,
 ): DestinationEmission => {
-  const host = resolveShortName(destination.host, virtualService.namespace, clusterDomain)
-  const targets = destinationHosts(host, view, clusterDomain)
+  const host = resolveShortName(destination.host, virtualService.namespace, mesh.clusterDomain)
+  const targets = destinationHosts(host, view, mesh)
   if (targets.length === 0) {
-    const means = intendedService(destination.host, virtualService.namespace, clusterDomain)
+    if (isForeign(host.toLowerCase(), mesh)) return { destination, host, kind: 'unknown' }
+    const means = intendedService(destination.host, virtualService.namespace, mesh.clusterDomain)
     const misspelt =
       means !== undefined &&
-      host !== serviceHost(means, clusterDomain) &&
+      host !== serviceHost(means, mesh.clusterDomain) &&
       meansService(destination.host, means, virtualService, view)
     return misspelt ? { destination, host, kind: 'form', means } : { destination, host, kind: 'missing' }
   }
@@ -216,7 +227,7 @@ const isIdle = (destination: Destination, route: HttpRoute): boolean =>
   route.destinations.length > 1 && !destination.isMirror && (destination.weight ?? 0) === 0
 
 /** The emission of a VirtualService. Delegates (no hosts) and what is off the mesh have no hosts and routes of their own here. */
-export const emit = (virtualService: VirtualService, view: ClusterView, clusterDomain: string): Emission => {
+export const emit = (virtualService: VirtualService, view: ClusterView, mesh: Mesh): Emission => {
   const onMesh = isOnMesh(virtualService)
   const otherGateways = virtualService.gateways.filter((gateway) => gateway !== 'mesh')
   if (!onMesh || virtualService.hosts.length === 0) {
@@ -225,19 +236,20 @@ export const emit = (virtualService: VirtualService, view: ClusterView, clusterD
   const names = new Map<string, HostEmission>()
   const hosts = virtualService.hosts.map((host, index) => {
     const field = `spec.hosts[${index}]`
-    const emitted = names.get(host) ?? emitHost(host, field, virtualService, view, clusterDomain)
+    const emitted = names.get(host) ?? emitHost(host, field, virtualService, view, mesh)
     names.set(host, emitted)
     return { ...emitted, field }
   })
   const targets = [...names.values()].flatMap((host) => (host.kind === 'resolved' ? host.targets : []))
   const listeners = targets.length === 0 ? undefined : listenersOf(targets)
   const http = listeners === undefined ? [] : httpPorts(listeners)
+  const unseen = hosts.some(({ kind }) => kind === 'unknown')
   const taken = new Set<number>()
   const routes: RouteEmission[] = []
   const destinations: DestinationEmission[] = []
   for (const route of virtualService.http) {
     const matches = (route.matches.length === 0 ? [undefined] : route.matches).map((match) => {
-      const emission = emitMatch(route, match, listeners, http, taken)
+      const emission = emitMatch(route, match, listeners, http, taken, unseen)
       // Istio stops at the first match that takes every request: route.go, BuildHTTPRoutesForVirtualService.
       if (match?.isCatchAll ?? true) for (const port of emission.ports) taken.add(port)
       return emission
@@ -247,11 +259,12 @@ export const emit = (virtualService: VirtualService, view: ClusterView, clusterD
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
     // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
     const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')
-    if (ports.length === 0 && (otherGateways.length > 0 || !broken)) continue
+    const unknown = matches.some(({ dropped }) => dropped === 'unknown')
+    if (ports.length === 0 && (otherGateways.length > 0 || !(broken || unknown))) continue
     for (const destination of [...route.destinations, ...route.mirrors]) {
       if (isIdle(destination, route)) continue
-      const heard = ports.length === 0 ? http : ports
-      destinations.push(emitDestination(destination, heard, virtualService, view, clusterDomain))
+      const heard = ports.length === 0 && !unknown ? http : ports
+      destinations.push(emitDestination(destination, heard, virtualService, view, mesh))
     }
   }
   return { onMesh, otherGateways, hosts, targets, httpPorts: http, routes, destinations }

@@ -30,6 +30,18 @@ export const isWildcard = (host: string): boolean => host.startsWith('*')
 export const matchesHost = (pattern: string, host: string): boolean =>
   isWildcard(pattern) ? host.endsWith(pattern.slice(1)) : pattern === host
 
+/** What must be known of a mesh to read its hosts. */
+export type Mesh = {
+  /** The domain of the cluster's DNS. */
+  readonly clusterDomain: string
+  /** Patterns of hosts that this cluster cannot show, in lower case: of other clusters, or that istiod does not discover. */
+  readonly foreignHosts: readonly string[]
+}
+
+/** Whether a host that is not found here may be there all the same. In lower case. */
+export const isForeign = (host: string, { foreignHosts }: Mesh): boolean =>
+  foreignHosts.some((pattern) => matchesHost(pattern, host))
+
 export const isIPAddress = (host: string): boolean => host.includes(':') || /^\d+(\.\d+){3}$/.test(host)
 
 /**

@@ -127,7 +127,7 @@ export const judgeService = (service: Service, before: Service | undefined, circ
 
 const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] => {
   const { policy, view } = circumstances
-  const emission = emit(virtualService, view, policy.clusterDomain)
+  const emission = emit(virtualService, view, policy)
   const scope = virtualServiceScope(virtualService, emission, view, policy)
   if (scope === 'none') return []
   const column = scope === 'virtual-host' ? 'virtualHost' : 'other'

@@ -1,4 +1,5 @@
 import type { AddressRange } from '../api/address.ts'
+import type { Mesh } from '../istio/hosts.ts'
 import { type ReservedPort, reservedPorts } from '../istio/ports.ts'
 import type { Pool } from '../vip/pool.ts'
 import { createPool } from '../vip/pools.ts'
@@ -24,8 +25,7 @@ export type DryRunPolicy = {
 }
 
 /** The configuration as the rules read it: compiled once, never changed. */
-export type Policy = {
-  readonly clusterDomain: string
+export type Policy = Mesh & {
   /** `labelled`: only Services with label meshvip.dev/virtual-host: "true" are virtual hosts. */
   readonly virtualHosts: 'inferred' | 'labelled'
   /** One at least. */
@@ -47,6 +47,7 @@ export type Policy = {
 /** Fits the runbook as it is: its own pair of objects goes through untouched but for the address. */
 export const defaultPolicy: Policy = Object.freeze({
   clusterDomain: 'cluster.local',
+  foreignHosts: [],
   virtualHosts: 'inferred',
   pools: [createPool('240.240.0.0/16')],
   allowedExternalIPs: [],

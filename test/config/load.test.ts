@@ -18,6 +18,7 @@ t.test('the defaults are those of the runbook', async (t) => {
   const { actions: _, reservedPorts, ...others } = defaultPolicy
   t.strictSame(others, {
     clusterDomain: 'cluster.local',
+    foreignHosts: [],
     virtualHosts: 'inferred',
     pools: [{ cidr: '240.240.0.0/16', network: 0xf0f00000, span: 65536 }],
     allowedExternalIPs: [],
@@ -49,6 +50,7 @@ t.test('the defaults that the schema tells are the true ones', async (t) => {
     told.map(([name]) => name),
     [
       'clusterDomain',
+      'foreignHosts',
       'virtualHosts',
       'pools',
       'allowedExternalIPs',
@@ -69,6 +71,7 @@ t.test('the defaults that the schema tells are the true ones', async (t) => {
 t.test('a configuration is compiled whole', async (t) => {
   const policy = load(`
 clusterDomain: corp.example
+foreignHosts: ['*.east.svc.corp.example', legacy.example.com]
 virtualHosts: labelled
 pools:
   - cidr: 240.241.0.0/16
@@ -82,6 +85,7 @@ docsURL: https://docs.example.com/meshvip
 `)
   t.strictSame(policy, {
     clusterDomain: 'corp.example',
+    foreignHosts: ['*.east.svc.corp.example', 'legacy.example.com'],
     virtualHosts: 'labelled',
     pools: [
       { cidr: '240.241.0.0/16', network: 0xf0f10000, span: 65536 },
@@ -153,7 +157,7 @@ t.test('a configuration that is wrong says where, and what was expected', async 
     ],
     [
       'nonsense:',
-      '1:10: nonsense: there is no such field; there are clusterDomain, virtualHosts, pools, allowedExternalIPs, reservedPorts, dryRun, rules, namespaces, enforcement, exemptions, docsURL',
+      '1:10: nonsense: there is no such field; there are clusterDomain, foreignHosts, virtualHosts, pools, allowedExternalIPs, reservedPorts, dryRun, rules, namespaces, enforcement, exemptions, docsURL',
     ],
     ['rules: !!set {a}', '1:14: the tag tag:yaml.org,2002:set has no meaning here'],
     ['rules: !mine {}', '1:8: Unresolved tag: !mine at line 1, column 8:'],
@@ -184,6 +188,7 @@ t.test('a configuration that is wrong says where, and what was expected', async 
     ['reservedPorts: [{ port: 1, use: x, by: me }]', '1:40: reservedPorts[0].by: must be one of sidecar, istiod'],
     ['rules:\n  service-port-80: refuse', `2:20: rules.service-port-80: ${actions}`],
     ['rules:\n  service-port-80: 5', `2:20: rules.service-port-80: ${actions}`],
+    ['foreignHosts: ["*"]', '1:16: foreignHosts[0]: must match pattern "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"'],
     ['docsURL: docs.example.com', '1:10: docsURL: must match pattern "^https?://[!-~]+$"'],
   ]
   for (const [text, message] of rows) {

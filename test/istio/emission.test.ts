@@ -5,7 +5,7 @@ import { type DestinationEmission, emit, type HostEmission, isOnMesh } from '../
 import { parseManifests } from '../../src/view/manifests.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
 
-const domain = 'cluster.local'
+const mesh = { clusterDomain: 'cluster.local', foreignHosts: ['*.east.svc.cluster.local', 'legacy.example.com'] }
 
 const objects = `
 { apiVersion: v1, kind: Namespace, metadata: { name: stock } }
@@ -67,11 +67,11 @@ metadata: { namespace: shop, name: local }
 spec: { hosts: [db.shop.svc.cluster.local], ports: [{ number: 5000, name: http, protocol: HTTP }] }
 `
 
-const view = new ObjectStore({ clusterDomain: domain, unlistedNamespacesSelected: true })
+const view = new ObjectStore({ clusterDomain: mesh.clusterDomain, unlistedNamespacesSelected: true })
 for (const object of parseManifests(objects, 'objects.yaml')) view.put(object)
 
 const emission = (spec: object) =>
-  emit(parseVirtualService({ metadata: { namespace: 'shop', name: 'orders' }, spec }), view, domain)
+  emit(parseVirtualService({ metadata: { namespace: 'shop', name: 'orders' }, spec }), view, mesh)
 
 const to = (host: string, port?: number, weight?: number) => ({
   destination: { host, ...(port === undefined ? {} : { port: { number: port } }) },
@@ -98,7 +98,8 @@ const describeHost = (host: HostEmission): string => {
     case 'missing':
       return `missing, ${serviceOf(host.service)}`
     case 'foreign':
-      return 'foreign'
+    case 'unknown':
+      return host.kind
   }
 }
 
@@ -106,6 +107,7 @@ const describeDestination = (emitted: DestinationEmission): string => {
   switch (emitted.kind) {
     case 'exists':
     case 'missing':
+    case 'unknown':
       return `${emitted.host} ${emitted.kind}`
     case 'form':
       return `${emitted.host} form, means ${serviceOf(emitted.means)}`
@@ -161,13 +163,13 @@ t.test('what a host stands for', async (t) => {
 })
 
 t.test('a dotted name means a Service that exists even where its namespace is not listed', async (t) => {
-  const store = new ObjectStore({ clusterDomain: domain, unlistedNamespacesSelected: true })
+  const store = new ObjectStore({ clusterDomain: mesh.clusterDomain, unlistedNamespacesSelected: true })
   for (const object of parseManifests(objects, 'objects.yaml')) if (object.kind === 'Service') store.put(object)
   const virtualService = parseVirtualService({
     metadata: { namespace: 'shop' },
     spec: { hosts: ['count.stock', 'pay.stock'] },
   })
-  t.strictSame(emit(virtualService, store, domain).hosts.map(describeHost), ['form, means stock/count', 'foreign'])
+  t.strictSame(emit(virtualService, store, mesh).hosts.map(describeHost), ['form, means stock/count', 'foreign'])
 })
 
 t.test("another cluster domain is the mesh's own", async (t) => {
@@ -175,7 +177,7 @@ t.test("another cluster domain is the mesh's own", async (t) => {
   for (const object of parseManifests(objects, 'objects.yaml')) store.put(object)
   const hosts = ['orders', 'orders.shop.svc.corp.example', orders]
   const virtualService = parseVirtualService({ metadata: { namespace: 'shop' }, spec: { hosts } })
-  t.strictSame(emit(virtualService, store, 'corp.example').hosts.map(describeHost), [
+  t.strictSame(emit(virtualService, store, { ...mesh, clusterDomain: 'corp.example' }).hosts.map(describeHost), [
     'orders.shop.svc.corp.example HTTP:3111',
     'orders.shop.svc.corp.example HTTP:3111',
     'foreign',
@@ -517,6 +519,31 @@ t.test('after a match that takes every request nothing more is emitted on its po
   for (const [story, http, expected] of rows) t.strictSame(routesOf({ hosts: [orders], http }), expected, story)
   const shadowed = { http: [{ route: [to(read, 3100)] }, { route: [to('nothing', 1)] }] }
   t.strictSame(destinationsOf(shadowed), [`${read} exists`], 'and nobody is sent to its destinations')
+})
+
+t.test('of what this cluster cannot show nothing is said to be missing', async (t) => {
+  const [remote, legacy] = ['web.east.svc.cluster.local', 'Legacy.example.com']
+  t.strictSame(hostsOf(remote, legacy, '*.east.svc.cluster.local', 'web.west.svc.cluster.local'), [
+    'unknown',
+    'unknown',
+    'unknown',
+    'missing, west/web',
+  ])
+  const routed = (...hosts: string[]) => routesOf({ hosts, http: [{ match: [{ port: 3111 }, { port: 9 }] }] })
+  t.strictSame(routed(remote), ['unknown', 'unknown'])
+  t.strictSame(routed(remote, orders), ['3111', 'unknown'], 'beside a host that is here')
+  t.strictSame(routesOf({ hosts: [remote, 'every-class'], http: [{ match: [{ port: 9000 }] }] }), ['unknown'])
+  const destinations = (hosts: string[], ...each: object[]) =>
+    destinationsOf({
+      hosts,
+      http: each.map((one, index) => ({ match: [{ uri: { exact: `/${index}` } }], route: [one] })),
+    })
+  t.strictSame(destinations([orders], to(remote, 9), to(legacy)), [`${remote} unknown`, `${legacy} unknown`])
+  t.strictSame(
+    destinations([remote], to(read), to(read, 9), to('none', 1)),
+    [`${read} exists`, `${read} has no 9`, 'none.shop.svc.cluster.local missing'],
+    'what is here is judged, but for a port that only a listener could imply',
+  )
 })
 
 t.test('many hosts, routes and destinations take no more than their number', async (t) => {

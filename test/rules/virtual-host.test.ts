@@ -109,7 +109,7 @@ await t.test('whose business a VirtualService is', async (t) => {
   )
   const scope = (hosts: string[], gateways: string[], view = store, name = 'subject') => {
     const virtualService = parseVirtualService({ metadata: { namespace: 'shop', name }, spec: { hosts, gateways } })
-    return virtualServiceScope(virtualService, emit(virtualService, view, 'cluster.local'), view, defaultPolicy)
+    return virtualServiceScope(virtualService, emit(virtualService, view, defaultPolicy), view, defaultPolicy)
   }
   const full = 'orders.shop.svc.cluster.local'
   t.equal(scope([full], ['mesh']), 'virtual-host')
