@@ -22,7 +22,7 @@ import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
 import { createMetrics, type Metrics, observeView } from './metrics.ts'
-import { createWebhookServer } from './webhook.ts'
+import { createWebhookServer, type State } from './webhook.ts'
 
 export type ServeOptions = {
   /** A cluster in memory: true, or the folder whose manifests are in it. */
@@ -50,8 +50,8 @@ export type Serving = {
   /** The CA that signed our own certificate, and where it was written; undefined where we were given one. */
   ca: { file: string; pem: string } | undefined
   /**
-   * Stops: is not ready any more at once, answers as usual for the time of `drain`, then asks whoever still comes to come again
-   * elsewhere, and stops listening once what is under way is answered.
+   * Stops: is not ready any more at once, answers for the time of `drain` and sends whoever asks to other connections, then asks
+   * whoever still comes to come again, and stops listening once what is under way is answered.
    */
   close(): Promise<void>
 }
@@ -148,19 +148,17 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         }
   const made =
     given === undefined ? await makeServingCertificate(certificateNames(options.listen.host), new Date()) : undefined
-  /** Whether probes are told to send us requests, and whether we answer those that come. */
-  let ready = false
-  let answering = false
+  let state: State = 'away'
 
   const closers: (() => Promise<void>)[] = []
   const stopped = new AbortController()
   let folder: string | undefined
   const close = async () => {
-    if (ready) {
-      ready = false
+    if (state === 'serving') {
+      state = 'leaving'
       await sleep(options.drain ?? 0)
     }
-    answering = false
+    state = 'away'
     stopped.abort()
     await Promise.all(closers.map((closeServer) => closeServer()))
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
@@ -178,7 +176,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         metrics,
         logger,
         tls,
-        isReady: () => answering,
+        state: () => state,
         capacity: defaultCapacity,
       })
     } catch (error) {
@@ -190,7 +188,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     if (options.metricsListen !== undefined) {
       const health = createHealthServer({
         metrics,
-        isReady: async () => ready && (await backend.isReachable(AbortSignal.timeout(probeTimeout))),
+        isReady: async () => state === 'serving' && (await backend.isReachable(AbortSignal.timeout(probeTimeout))),
       })
       closers.push(closeGracefully(health))
       metricsURL = `http://${formatHostPort(await listen(health, options.metricsListen, '--metrics-listen'))}`
@@ -223,8 +221,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
       })
     }
     void run(stopped.signal)
-    ready = true
-    answering = true
+    state = 'serving'
     return { url: `https://${formatHostPort(address)}`, metricsURL, ca, close }
   } catch (error) {
     await close()

@@ -24,14 +24,19 @@ const marginMilliseconds = 250
 
 const webhooks = { mutate, validate } as const
 
+/**
+ * `away`: we cannot answer on the merits, and the API server is asked to come again. `leaving`: we answer, but requests should go to
+ * others; whoever sends one is told to open another connection for the next, so that none is in use when the server closes.
+ */
+export type State = 'serving' | 'leaving' | 'away'
+
 export type WebhookOptions = {
   backend: Backend
   policy: () => Policy
   metrics: Metrics
   logger: Logger
   tls: { key: string; cert: string }
-  /** False while we cannot answer on the merits: the API server is then asked to come again. */
-  isReady: () => boolean
+  state: () => State
   capacity: Capacity
 }
 
@@ -90,7 +95,7 @@ const recorder =
 
 /** The HTTPS server that the API server calls: POST /mutate and POST /validate. Not listening yet. */
 export const createWebhookServer = (options: WebhookOptions): FastifyInstance => {
-  const { backend, policy, metrics, logger, isReady } = options
+  const { backend, policy, metrics, logger, state } = options
   const load = new Load(options.capacity)
   const app: FastifyInstance = Fastify({
     // HTTP/1.1 only: it is all that the API server speaks to a webhook in a cluster.
@@ -106,8 +111,7 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
   // Whatever its content type says, a body is a review or is answered as none: an HTTP error would be a way around us.
   app.addHook('onRequest', async (request, reply) => {
     request.headers['content-type'] = 'application/json'
-    // Who is told so asks another replica next.
-    if (!isReady()) reply.header('connection', 'close')
+    if (state() !== 'serving') reply.header('connection', 'close')
     // A body without a length, which no API server sends, may become as large as any.
     const done = load.take(Number(request.headers['content-length'] ?? bodyLimit))
     if (done === undefined) {
@@ -124,7 +128,7 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
     const started = performance.now()
     const signal = AbortSignal.timeout(reviewDeadline(timeout))
     try {
-      if (!isReady()) {
+      if (state() === 'away') {
         record('unavailable', performance.now() - started, undefined)
         return comeAgain(reply, 'it is starting or stopping')
       }

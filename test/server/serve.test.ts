@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { Agent } from 'node:https'
 import { type AddressInfo, createConnection, createServer, Server } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:tls'
@@ -59,12 +60,16 @@ t.test('the CA is in a file for as long as it serves', async (t) => {
 t.test('a stop answers as usual until it is forgotten, but is not ready any more', async (t) => {
   const serving = await start(t, { standalone: true, metricsListen: anyPort, drain: 500 })
   const ready = async () => (await fetch(`${serving.metricsURL}/readyz`)).status
-  const answer = async () =>
-    (await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))).status
-  t.equal(await ready(), 200)
+  const agent = new Agent({ ca: caOf(serving), keepAlive: true })
+  t.teardown(() => agent.destroy())
+  const answer = async () => {
+    const { status, headers } = await postOverTls(`${serving.url}/mutate`, agent, review(service('orders')))
+    return [status, headers.connection]
+  }
+  t.strictSame([await ready(), await answer()], [200, [200, 'keep-alive']])
   const closed = serving.close()
   t.equal(await ready(), 503)
-  t.equal(await answer(), 200)
+  t.strictSame(await answer(), [200, 'close'], 'and sends who asks to another connection')
   await closed
   await t.rejects(answer(), { code: 'ECONNREFUSED' })
 })

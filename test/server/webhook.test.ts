@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Backend } from '../../src/admission/backend.ts'
-import { bodyLimit, reviewDeadline } from '../../src/server/webhook.ts'
+import { bodyLimit, reviewDeadline, type State } from '../../src/server/webhook.ts'
 import { memory } from '../support/backends.ts'
 import { brokenDown, forbidden, startFakeApiServer } from '../support/fake-api-server.ts'
 import { claim, meshNamespace, service } from '../support/objects.ts'
@@ -154,14 +154,15 @@ t.test('our own trouble is no verdict', async (t) => {
   })
 
   t.test('before it is ready, and after, the API server is asked to come again', async (t) => {
-    let ready = false
-    const webhook = await startWebhookServer(t, { isReady: () => ready })
+    let state: State = 'away'
+    const webhook = await startWebhookServer(t, { state: () => state })
     const answer = await webhook.review('/validate', request)
     t.strictSame([answer.statusCode, answer.headers['retry-after'], answer.headers.connection], [503, '1', 'close'])
     t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer now: it is starting or stopping' })
     t.match(webhook.log.lines, [{ uid, verdict: 'unavailable' }])
-    ready = true
-    t.equal((await webhook.review('/validate', request)).statusCode, 200)
+    state = 'serving'
+    const served = await webhook.review('/validate', request)
+    t.strictSame([served.statusCode, served.headers.connection], [200, 'keep-alive'])
   })
 
   t.test('so it is while the cluster answers with errors', async (t) => {

@@ -39,6 +39,13 @@ export class MeshvipProcess {
     }
   }
 
+  /** The log lines so far. */
+  get log(): Record<string, unknown>[] {
+    // What follows the last newline is still being written; what is no JSON is for the user who started it.
+    const lines = this.stdout.split('\n').slice(0, -1)
+    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>)
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }

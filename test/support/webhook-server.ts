@@ -6,7 +6,7 @@ import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { type Capacity, defaultCapacity } from '../../src/server/capacity.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
-import { createWebhookServer } from '../../src/server/webhook.ts'
+import { createWebhookServer, type State } from '../../src/server/webhook.ts'
 import { memory } from './backends.ts'
 import type { FakeApiServer } from './fake-api-server.ts'
 import { CapturedLog } from './log.ts'
@@ -28,15 +28,15 @@ export const startWebhookServer = async (
   t: Test,
   {
     backend = memory(),
-    isReady = () => true,
+    state = () => 'serving',
     capacity = defaultCapacity,
-  }: { backend?: Backend; isReady?: () => boolean; capacity?: Capacity } = {},
+  }: { backend?: Backend; state?: () => State; capacity?: Capacity } = {},
 ): Promise<WebhookUnderTest> => {
   const log = new CapturedLog()
   const metrics = createMetrics()
   const tls = await makeServingCertificate(['localhost'], new Date())
   const logger = pino({ base: null }, log)
-  const app = createWebhookServer({ backend, policy: () => defaultPolicy, metrics, logger, tls, isReady, capacity })
+  const app = createWebhookServer({ backend, policy: () => defaultPolicy, metrics, logger, tls, state, capacity })
   t.teardown(() => app.close())
   const send: WebhookUnderTest['send'] = (url, body, headers = { 'content-type': 'application/json' }) =>
     app.inject({ method: 'POST', url, body, headers })

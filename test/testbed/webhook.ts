@@ -39,6 +39,13 @@ export type WebhookOptions = Partial<
   Pick<ServeOptions, 'collect' | 'config' | 'kubeconfig' | 'log' | 'listen' | 'metricsListen'>
 >
 
+/** Tells the API server to ask the webhook at a URL, whose certificate this CA (PEM) signed. */
+export const register = (controlPlane: Pick<ControlPlane, 'kubectl'>, url: string, caBundle: string): Promise<void> => {
+  const registration = { endpoint: { url }, caBundle, clusterDomain: 'cluster.local' }
+  const { mutating, validating } = webhookConfigurations(registration)
+  return apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [mutating, validating] }))
+}
+
 /** Serves the webhook for a control plane, registers it by URL, and resolves when the API server asks it. */
 export const startWebhook = async (controlPlane: ControlPlane, options: WebhookOptions = {}): Promise<Serving> => {
   const serving = await serve({
@@ -47,12 +54,7 @@ export const startWebhook = async (controlPlane: ControlPlane, options: WebhookO
     ...options,
   })
   try {
-    const { mutating, validating } = webhookConfigurations({
-      endpoint: { url: serving.url },
-      caBundle: serving.ca?.pem ?? '',
-      clusterDomain: 'cluster.local',
-    })
-    await apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [mutating, validating] }))
+    await register(controlPlane, serving.url, serving.ca?.pem ?? '')
     await untilActive(controlPlane)
     return serving
   } catch (error) {
