@@ -58,7 +58,7 @@ const plan = async (
   circumstances: Circumstances,
 ): Promise<Plan> => {
   const { policy } = circumstances
-  if (!isLabelName(service.name) || service.ports.length === 0) return 'nothing'
+  if (!isLabelName(service.name) || (service.ports.length === 0 && canHaveAddress(service))) return 'nothing'
   const hasPicked = service.externalIPs.some((address) => inPool(policy.pools, address))
   if (!hasPicked && !canHaveAddress(service)) return 'nothing'
   const verdict = await judge({ kind: 'Service', object: service, before }, request, 'mutation', circumstances)

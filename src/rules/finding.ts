@@ -24,6 +24,8 @@ export type Finding = {
   missing?: true
   /** What it contradicts is in another object, which may change in the same batch. */
   mismatch?: true
+  /** It is so because mutation did nothing, as it does for an object that is refused: beside another reason it is none. */
+  fromMutation?: true
 }
 
 /** What a rule's check() gives; the engine adds the rule's id. */

@@ -1,5 +1,5 @@
 import type { NamespacedName } from '../api/metadata.ts'
-import { canHaveAddress, type Service } from '../api/service.ts'
+import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { emit } from '../istio/emission.ts'
 import type { ClusterView } from '../view/view.ts'
@@ -115,11 +115,9 @@ export const judgeService = (service: Service, before: Service | undefined, circ
   const { found, by } = findInService(service, circumstances)
   const old = before === undefined ? [] : findInService(before, circumstances).found
   const outcomes = settle(found, old, service, circumstances)
-  // A Service that is refused for what it says is given no address: that it has none is then no finding of its own.
-  const consequence = ({ rule }: Outcome) => rule === 'service-vip-missing' && canHaveAddress(service)
-  const refused = outcomes.some((outcome) => outcome.action === 'deny' && !consequence(outcome))
+  const refused = outcomes.some(({ action, fromMutation }) => action === 'deny' && !fromMutation)
   return {
-    outcomes: refused ? outcomes.filter((outcome) => !consequence(outcome)) : outcomes,
+    outcomes: refused ? outcomes.filter(({ fromMutation }) => !fromMutation) : outcomes,
     isVirtualHost: by !== undefined,
     inferred: by === 'inference',
   }

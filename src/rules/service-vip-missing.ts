@@ -4,11 +4,12 @@ import type { RuleFinding } from './finding.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 
 /** Why a Service has no address, and what helps. */
-const explain = (service: Service): Pick<RuleFinding, 'reason' | 'fix'> => {
+const explain = (service: Service): Pick<RuleFinding, 'reason' | 'fix' | 'fromMutation'> => {
   const shape =
     service.type === 'ClusterIP' ? (isHeadless(service) ? 'headless' : undefined) : `of type ${service.type}`
   return shape === undefined
     ? {
+        fromMutation: true,
         reason: 'the mutating webhook was not reached, or the pool is full',
         fix: 'apply it again; if that does not help, see the warnings, and kubectl get ipaddresses',
       }

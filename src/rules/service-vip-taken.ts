@@ -47,6 +47,7 @@ const checkAddress = (
   return [
     {
       ...common,
+      fromMutation: true,
       problem: `${address} is not claimed for ${formatName(service)}`,
       reason: 'the mutating webhook was not reached, and another Service may be given the same address meanwhile',
       fix: 'apply it again',

@@ -172,6 +172,20 @@ t.test('a Service that is no virtual host any more', async (t) => {
   }
 })
 
+t.test('what needs no ports has its address claimed, and gives it back, without any', async (t) => {
+  const none = { type: 'ExternalName', externalName: 'example.com', ports: [] }
+  const picked = memory()
+  await run(requestFor(service('orders', { ...none, externalIPs: ['240.240.0.7'] })), picked)
+  t.equal(await picked.cluster.ask((view) => view.claim('240.240.0.7')?.text, abort()), 'Service shop/orders')
+  const managedFields = [{ manager: 'kubectl', fieldsV1: { 'f:spec': {} } }]
+  const had = { externalIPs: ['240.240.0.7'] }
+  const { patch } = await run(
+    updateOf(service('orders', had), service('orders', { ...none, ...had }, { managedFields })),
+    memory(claim('240.240.0.7', 'shop/orders')),
+  )
+  t.strictSame(patch, [{ op: 'add', path: '/spec/externalIPs', value: [] }])
+})
+
 t.test('with generateName the name is made of the prefix and the uid of the request', async (t) => {
   const uid = '0a1b2c3d-6393-11e8-b7cc-42010a800002'
   const generated = (prefix: unknown, spec?: object) => {

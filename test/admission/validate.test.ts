@@ -179,6 +179,12 @@ t.test('the address of a virtual host', async (t) => {
   const cases: [what: string, request: AdmissionRequest, others: object[], expected: string[]][] = [
     ['is missing', requestFor(service('orders')), [], ['service-vip-missing:deny']],
     ['is not claimed', at('240.240.0.7'), [], ['service-vip-taken:deny']],
+    [
+      'is not claimed because it is refused for something else',
+      requestFor(service('orders', { externalIPs: ['240.240.0.7'], ports: [{ name: 'http', port: 80 }] })),
+      [],
+      ['service-port-80:deny'],
+    ],
     ['is not claimed, which a dry run cannot do', at('240.240.0.7', { dryRun: true }), [], []],
     ['is claimed by another', at('240.240.0.7'), [claim('240.240.0.7', 'shop/carts')], ['service-vip-taken:deny']],
     [

@@ -45,35 +45,6 @@ await testOnCluster('addresses', async (t, cluster) => {
     t.strictSame(claimed, [`240.240.0.9 shop/${holders.flat()[0]}`], 'and holds the claim')
   })
 
-  await t.test('kubectl replace with the manifest as it was written keeps the address', async (t) => {
-    const manifest = serviceManifest('shop', 'orders', { ports: goodPorts })
-    await admits(t, cluster, manifest, 'it is created')
-    const before = await addressesOf(cluster, 'shop', 'orders')
-    const ports = [{ name: 'http-api', port: 3222 }]
-    const { code, stderr } = await submit(cluster, ['replace'], serviceManifest('shop', 'orders', { ports }))
-    t.equal(code, 0, 'it is replaced', { stderr })
-    t.equal(before.length, 1)
-    t.strictSame(await addressesOf(cluster, 'shop', 'orders'), before)
-  })
-
-  await t.test('a Service that is deleted and made again gets the same address', async (t) => {
-    const before = await addressesOf(cluster, 'shop', 'orders')
-    await cluster.kubectl(['delete', 'service', '-n', 'shop', 'orders'])
-    await admits(t, cluster, serviceManifest('shop', 'orders', { ports: goodPorts }), 'it is made again')
-    t.equal(before.length, 1)
-    t.strictSame(await addressesOf(cluster, 'shop', 'orders'), before)
-  })
-
-  await t.test('a Service with generateName has its claim under the name that it gets', async (t) => {
-    const { metadata: _, ...manifest } = serviceManifest('shop', '', { ports: goodPorts })
-    const generated = { ...manifest, metadata: { namespace: 'shop', generateName: 'job-' } }
-    const { code, stdout, stderr } = await submit(cluster, ['create', '-o', 'json'], generated)
-    t.equal(code, 0, 'it is created', { stderr })
-    const { metadata, spec } = JSON.parse(stdout) as { metadata: { name: string }; spec: { externalIPs: string[] } }
-    t.match(metadata.name, /^job-[0-9a-f]{8}$/)
-    t.ok((await claims(cluster)).includes(`${spec.externalIPs[0]} shop/${metadata.name}`))
-  })
-
   await t.test('what the rules refuse leaves no claim behind', async (t) => {
     const before = await claims(cluster)
     const refused = [

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import type { Serving } from '../../src/server/serve.ts'
 import { findOrBuildBinaries } from '../testbed/binaries.ts'
 import { type ControlPlane, startControlPlane } from '../testbed/control-plane.ts'
-import { apply, startWebhook } from '../testbed/webhook.ts'
+import { apply, startWebhook, type WebhookOptions } from '../testbed/webhook.ts'
 
 export type Cluster = ControlPlane & {
   webhook: Serving
@@ -11,12 +13,13 @@ export type Cluster = ControlPlane & {
 }
 
 /**
- * Runs a test against a real API server with the webhook registered. Skips it where there are no binaries: the runner says so
- * before it comes to that.
+ * Runs a test against a real API server with the webhook registered, which `prepare` may have started in another way than usual.
+ * Skips it where there are no binaries: the runner says so before it comes to that.
  */
 export const testOnCluster = async (
   story: string,
   run: (t: Test, cluster: Cluster) => Promise<void>,
+  prepare: (controlPlane: ControlPlane) => Promise<WebhookOptions> = async () => ({}),
 ): Promise<void> => {
   const binaries = await findOrBuildBinaries((line) => t.comment(line))
   if ('missing' in binaries) {
@@ -30,6 +33,7 @@ export const testOnCluster = async (
     const webhook = await startWebhook(controlPlane, {
       log: { write: (line) => log.push(JSON.parse(line)) },
       metricsListen: { host: '127.0.0.1', port: 0 },
+      ...(await prepare(controlPlane)),
     })
     try {
       await t.test(story, (t) => run(t, { ...controlPlane, webhook, log }))
@@ -88,6 +92,54 @@ export const addressesOf = async (cluster: Cluster, namespace: string, name: str
   return (service?.spec as { externalIPs?: string[] } | undefined)?.externalIPs ?? []
 }
 
+/** Waits until something holds, for half a minute at most. Whether it does. */
+export const until = async (holds: () => Promise<boolean>): Promise<boolean> => {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(100)) if (await holds()) return true
+  return false
+}
+
+/** Which of our webhooks the API server asks. */
+const asked = async (cluster: Cluster): Promise<{ mutating: boolean; validating: boolean }> => {
+  const labels = { 'meshvip.dev/virtual-host': 'true' }
+  const dryRun = (port: object) =>
+    submit(
+      cluster,
+      ['create', '--dry-run=server', '-o', 'json'],
+      serviceManifest('default', 'probe', { ports: [port] }, { labels }),
+    )
+  return {
+    mutating: (await dryRun({ name: 'http', port: 8080 })).stdout.includes('externalIPs'),
+    validating: (await dryRun({ name: 'http', port: 80 })).stderr.includes('service-port-80'),
+  }
+}
+
+/**
+ * Takes our webhooks away, or the mutating ones alone, while something is done, and puts them back. The API server takes about a
+ * second to heed either.
+ */
+export const withoutWebhooks = async (
+  cluster: Cluster,
+  which: 'all' | 'mutating',
+  run: () => Promise<void>,
+): Promise<void> => {
+  const kinds = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'].slice(0, which === 'all' ? 2 : 1)
+  const list = await getObject(cluster, [kinds.join(), '--field-selector=metadata.name=meshvip'])
+  const { items } = list as { items: object[] }
+  const untilAsked = async (mutating: boolean, validating: boolean) => {
+    if (await until(async () => isDeepStrictEqual(await asked(cluster), { mutating, validating }))) return
+    throw new Error('the API server does not heed the change of its webhooks')
+  }
+  await cluster.kubectl(['delete', kinds.join(), 'meshvip'])
+  await untilAsked(false, which === 'mutating')
+  try {
+    await run()
+  } finally {
+    const bare = items.map((item) => ({ ...item, metadata: { name: 'meshvip' } }))
+    await submit(cluster, ['create'], { apiVersion: 'v1', kind: 'List', items: bare })
+    await untilAsked(true, true)
+  }
+}
+
 /** The claims of ours, as `address namespace/name`, sorted. */
 export const claims = async (cluster: Cluster): Promise<string[]> => {
   const list = await getObject(cluster, ['ipaddresses', '-l', 'ipaddress.kubernetes.io/managed-by=meshvip.dev'])
@@ -97,3 +149,10 @@ export const claims = async (cluster: Cluster): Promise<string[]> => {
   }[]
   return items.map(({ metadata, spec }) => `${metadata.name} ${spec.parentRef.namespace}/${spec.parentRef.name}`).sort()
 }
+
+/** The addresses that are claimed for a Service. */
+export const claimsOf = async (cluster: Cluster, namespace: string, name: string): Promise<string[]> =>
+  (await claims(cluster)).flatMap((claim) => {
+    const [address = '', service] = claim.split(' ')
+    return service === `${namespace}/${name}` ? [address] : []
+  })

@@ -10,6 +10,7 @@ import {
   serviceManifest,
   submit,
   testOnCluster,
+  withoutWebhooks,
 } from './cluster.ts'
 
 const virtualService = (version: string, name: string, spec: object) => ({
@@ -22,29 +23,6 @@ const virtualService = (version: string, name: string, spec: object) => ({
 /** The hops that the API server made for an object, in their order. */
 const hops = (cluster: Cluster, object: string): string[] =>
   cluster.log.filter((line) => line.object === object && line.dryRun === false).map(({ webhook }) => String(webhook))
-
-/** Takes the webhook configurations away, for what was there before the installation, and puts them back. */
-const beforeInstallation = async (cluster: Cluster, run: () => Promise<void>): Promise<void> => {
-  const kinds = 'mutatingwebhookconfigurations,validatingwebhookconfigurations'
-  const { stdout } = await cluster.kubectl(['get', kinds, 'meshvip', '-o', 'json'])
-  await cluster.kubectl(['delete', kinds, 'meshvip'])
-  await untilJudged(cluster, false)
-  await run()
-  const { items } = JSON.parse(stdout) as { items: { metadata: object }[] }
-  for (const item of items) {
-    await submit(cluster, ['create'], { ...item, metadata: { name: 'meshvip' } })
-  }
-  await untilJudged(cluster, true)
-}
-
-const untilJudged = async (cluster: Cluster, judged: boolean): Promise<void> => {
-  const bad = serviceManifest('shop', 'probe', { ports: [{ name: 'http', port: 80 }] })
-  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
-    const { code } = await submit(cluster, ['create', '--dry-run=server'], bad)
-    if ((code !== 0) === judged) return
-  }
-  throw new Error('the API server does not heed the change of its webhooks')
-}
 
 const refuses = async (t: Test, cluster: Cluster, args: string[], manifest: object, pattern: RegExp): Promise<void> => {
   const { code, stderr } = await submit(cluster, args, manifest)
@@ -78,7 +56,7 @@ await testOnCluster('how requests come and go', async (t, cluster) => {
       serviceManifest('shop', name, spec, { annotations: { note } })
     const port80 = { ports: [{ name: 'http', port: 80 }] }
     const twin = { ports: goodPorts, externalIPs: ['240.240.0.20'] }
-    await beforeInstallation(cluster, async () => {
+    await withoutWebhooks(cluster, 'all', async () => {
       for (const manifest of [old('old', port80, 'a'), old('twin-a', twin, 'a'), old('twin-b', twin, 'a')]) {
         await admits(t, cluster, manifest, 'it is there')
       }
@@ -98,43 +76,12 @@ await testOnCluster('how requests come and go', async (t, cluster) => {
     t.notSame(a, b, 'and gets one of its own')
   })
 
-  await t.test('server-side apply that drops the address gets it back', async (t) => {
-    const applied = (spec: object) =>
-      submit(cluster, ['apply', '--server-side', '--field-manager=team'], serviceManifest('shop', 'applied', spec))
-    t.equal((await applied({ ports: goodPorts, externalIPs: ['240.240.0.30'] })).code, 0)
-    t.equal((await applied({ ports: goodPorts })).code, 0)
-    t.strictSame(await addressesOf(cluster, 'shop', 'applied'), ['240.240.0.30'])
-  })
-
   await t.test('VirtualServices of every served version are judged', async (t) => {
     const http = [{ match: [{ port: 9 }], route: [{ destination: { host: 'ordinary', port: { number: 3111 } } }] }]
     for (const version of ['v1', 'v1beta1', 'v1alpha3']) {
       const spec = { hosts: ['orders'], gateways: ['mesh'], http }
       await refuses(t, cluster, ['create'], virtualService(version, `of-${version}`, spec), /no host has port 9/)
     }
-  })
-
-  await t.test('a batch whose objects change together passes its dry run, and is applied', async (t) => {
-    const flux = ['apply', '--server-side', '--field-manager=kustomize-controller']
-    const batch = (port: number) => ({
-      apiVersion: 'v1',
-      kind: 'List',
-      items: [
-        serviceManifest('shop', 'moved', { ports: [{ name: 'http-api', port }] }),
-        virtualService('v1', 'moved', {
-          hosts: ['moved.shop.svc.cluster.local'],
-          gateways: ['mesh'],
-          http: [{ match: [{ port }], route: [{ destination: { host: 'ordinary', port: { number: 3111 } } }] }],
-        }),
-      ],
-    })
-    for (const port of [3301, 3302]) {
-      for (const dryRun of [['--dry-run=server'], []]) {
-        const { code, stderr } = await submit(cluster, [...flux, ...dryRun], batch(port))
-        t.equal(code, 0, `port ${port} ${dryRun.join()}`, { stderr })
-      }
-    }
-    await refuses(t, cluster, ['apply', '--dry-run=server'], batch(3303), /no host has port 3303/)
   })
 
   await t.test('what the API server refuses after mutation leaves no claim of a name that cannot be', async (t) => {

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 
 export type KubectlResult = { code: number; stdout: string; stderr: string }
-/** `input` is its stdin (empty where not given); `as` the user to impersonate. */
-export type KubectlOptions = { input?: string; as?: string }
+/** `input` is its stdin (empty where not given); `as` the user to impersonate; `editor` the command that kubectl edit runs. */
+export type KubectlOptions = { input?: string; as?: string; editor?: string }
 export type Kubectl = (args: string[], options?: KubectlOptions) => Promise<KubectlResult>
 
 const LIMIT_MS = 120_000
@@ -18,12 +18,14 @@ export const bindKubectl =
   (args, options = {}) =>
     new Promise((resolve, reject) => {
       const all = options.as === undefined ? args : [`--as=${options.as}`, ...args]
-      // kubectl diff runs the diff that it finds in PATH.
+      // kubectl diff runs the diff that it finds in PATH, and kubectl edit leaves what was refused in TMPDIR.
       const env = {
         HOME: home,
         PATH: process.env.PATH,
+        TMPDIR: home,
         KUBECONFIG: kubeconfig,
         KUBECACHEDIR: join(home, 'kubectl-cache'),
+        ...(options.editor === undefined ? {} : { KUBE_EDITOR: options.editor }),
       }
       const child = spawn(binary, all, { env, timeout: LIMIT_MS, killSignal: 'SIGKILL' })
       const result = { stdout: '', stderr: '' }
