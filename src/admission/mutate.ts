@@ -58,7 +58,12 @@ const plan = async (
   circumstances: Circumstances,
 ): Promise<Plan> => {
   const { policy } = circumstances
-  if (!isLabelName(service.name) || (service.ports.length === 0 && canHaveAddress(service))) return 'nothing'
+  if (
+    !isLabelName(service.name) ||
+    !isLabelName(service.namespace) ||
+    (service.ports.length === 0 && canHaveAddress(service))
+  )
+    return 'nothing'
   const hasPicked = service.externalIPs.some((address) => inPool(policy.pools, address))
   if (!hasPicked && !canHaveAddress(service)) return 'nothing'
   const verdict = await judge({ kind: 'Service', object: service, before }, request, 'mutation', circumstances)
@@ -90,8 +95,8 @@ const mutateService = async (
       return allow()
     case 'claim what it picked': {
       // Whether it could be had, validation says.
-      const picked = own.externalIPs.filter((address) => inPool(policy.pools, address))
-      for (const address of picked) await claims.claim(address, own, { dryRun, signal })
+      const [picked] = own.externalIPs.filter((address) => inPool(policy.pools, address))
+      if (picked !== undefined) await claims.claim(picked, own, { dryRun, signal })
       return allow({ patch: name })
     }
     case 'take its address back': {

@@ -1,5 +1,13 @@
 import { isDenied, type Outcome } from '../rules/judge.ts'
-import { denialMessage, maxWarningLength, printable, shorten, warningTexts } from '../rules/message.ts'
+import {
+  denialMessage,
+  maxWarningLength,
+  printable,
+  shorten,
+  shownName,
+  shownProblem,
+  warningTexts,
+} from '../rules/message.ts'
 import type { Backend } from './backend.ts'
 import { type Circumstances, describe, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, deny } from './review.ts'
@@ -56,7 +64,7 @@ export const validate = async (
     case 'foreign':
       return passForeign(request)
     case 'malformed':
-      return deny(`${request.kind.kind} ${nameOf(request)} cannot be read: ${reading.problem}`)
+      return deny(`${request.kind.kind} ${shownName(nameOf(request))} cannot be read: ${shownProblem(reading.problem)}`)
     case 'deletion':
       if (!request.dryRun) backend.deleted(reading.kind, reading.name)
       return allow()

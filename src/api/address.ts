@@ -3,8 +3,12 @@ import { collapseIPv6Number, IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip
 /** An inclusive range of addresses of one family. */
 export type AddressRange = { family: 4 | 6; first: bigint; last: bigint }
 
+/** No address is longer, but by leading zeros; ip-num would work for seconds on a number of a million digits. */
+const maxLength = 45
+
 /** The number of an IPv4 address; undefined for anything else, leading zeros and other spellings included. */
 export const parseIPv4 = (text: string): number | undefined => {
+  if (text.length > maxLength) return undefined
   try {
     return Number(IPv4.fromString(text).getValue())
   } catch {
@@ -21,9 +25,12 @@ const mappedPrefix = 0xffffn
  * by RFC 5952. API servers before 1.36 accept the others. What is no address is returned as it is.
  */
 export const canonicalAddress = (text: string): string => {
-  if (!text.includes(':')) return text.replace(/\b0+(?=\d)/g, '')
+  // As Go's net.ParseIP read it for long: any number of zeros before a number, decimal in the parts between dots.
+  const bare = text.replace(/(?<![0-9a-f])0+(?=[0-9a-f])/gi, '')
+  if (!bare.includes(':')) return bare
+  if (bare.length > maxLength) return text
   try {
-    const address = IPv6.fromString(text)
+    const address = IPv6.fromString(bare)
     const value = address.getValue()
     return value >> 32n === mappedPrefix
       ? new IPv4(value & 0xffffffffn).toString()
@@ -38,7 +45,7 @@ export const formatIPv4 = (address: number): string => IPv4.fromNumber(BigInt(ad
 /** A range in CIDR notation, and whether bits are set after its prefix (240.240.0.1/16), which ip-num reads over. Undefined for any other text. */
 const readCidr = (text: string): (AddressRange & { hostBits: boolean; network: string }) | undefined => {
   const [address = '', prefix = ''] = text.split('/')
-  if (!/^(0|[1-9]\d*)$/.test(prefix)) return undefined
+  if (!/^(0|[1-9]\d{0,2})$/.test(prefix) || address.length > maxLength) return undefined
   const family = address.includes(':') ? 6 : 4
   try {
     const range = family === 6 ? IPv6CidrRange.fromCidr(text) : IPv4CidrRange.fromCidr(text)
@@ -73,6 +80,7 @@ export const looseRange = (text: string): AddressRange | undefined => {
 /** The family and number of an address; undefined for a text that is none. */
 export const parseAddress = (text: string): { family: 4 | 6; value: bigint } | undefined => {
   const family = text.includes(':') ? 6 : 4
+  if (text.length > maxLength) return undefined
   try {
     return { family, value: (family === 6 ? IPv6.fromString(text) : IPv4.fromString(text)).getValue() }
   } catch {
@@ -90,7 +98,24 @@ export const rangeContains = (range: AddressRange, text: string): boolean => {
 export const covers = (range: AddressRange, { family, value }: { family: 4 | 6; value: bigint }): boolean =>
   family === range.family && range.first <= value && value <= range.last
 
-/** The same addresses in as few ranges as can be. */
+/** The range that contains an address, among ranges as mergeRanges gives them. */
+export const rangeAround = (
+  ranges: readonly AddressRange[],
+  address: { family: 4 | 6; value: bigint },
+): AddressRange | undefined => {
+  const isBehind = ({ family, last }: AddressRange) =>
+    family < address.family || (family === address.family && last < address.value)
+  let [low, high] = [0, ranges.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (isBehind(ranges[middle] as AddressRange)) low = middle + 1
+    else high = middle
+  }
+  const found = ranges[low]
+  return found !== undefined && covers(found, address) ? found : undefined
+}
+
+/** The same addresses in as few ranges as can be, in their order. */
 export const mergeRanges = (ranges: readonly AddressRange[]): AddressRange[] => {
   const merged: AddressRange[] = []
   const sorted = [...ranges].sort((a, b) => a.family - b.family || (a.first < b.first ? -1 : a.first > b.first ? 1 : 0))

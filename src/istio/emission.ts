@@ -119,12 +119,13 @@ const emitHost = (
   host: string,
   field: string,
   virtualService: VirtualService,
+  targetsOf: (resolved: string) => readonly MeshHost[],
   view: ClusterView,
   mesh: Mesh,
 ): HostEmission => {
   // Hosts are compared in lower case; route.go, separateVSHostsAndServices.
   const resolved = resolveShortName(host, virtualService.namespace, mesh.clusterDomain).toLowerCase()
-  const targets = meshHosts(resolved, view, mesh)
+  const targets = targetsOf(resolved)
   if (targets.length > 0) return { field, host, kind: 'resolved', targets }
   if (isForeign(resolved, mesh)) return { field, host, kind: 'unknown' }
   if (isIPAddress(host)) return { field, host, kind: 'form', means: undefined }
@@ -140,15 +141,14 @@ const emitHost = (
 
 const carriesHttp = (portClass: PortClass): boolean => portClass === 'HTTP' || portClass === 'undetermined'
 
-/** The listener ports that the hosts have, with their classes. */
-type Listeners = ReadonlyMap<number, ReadonlySet<PortClass>>
+/** The listener ports that the hosts have, and whether each carries HTTP routes. */
+type Listeners = ReadonlyMap<number, boolean>
 
 const listenersOf = (targets: readonly MeshHost[]): Listeners => {
-  const listeners = new Map<number, Set<PortClass>>()
+  const listeners = new Map<number, boolean>()
   for (const { ports } of targets) {
     for (const port of ports) {
-      const classes = listeners.get(port.number) ?? new Set()
-      listeners.set(port.number, classes.add(port.class))
+      listeners.set(port.number, listeners.get(port.number) === true || carriesHttp(port.class))
     }
   }
   return listeners
@@ -156,18 +156,40 @@ const listenersOf = (targets: readonly MeshHost[]): Listeners => {
 
 /** The ports among these listeners that carry HTTP routes. */
 const httpPorts = (listeners: Listeners): number[] =>
-  [...listeners].flatMap(([number, classes]) => ([...classes].some(carriesHttp) ? [number] : []))
+  [...listeners].flatMap(([number, isHttp]) => (isHttp ? [number] : []))
+
+/** The ports on which no route yet takes every request. */
+class OpenPorts {
+  /** Those that carry HTTP routes, in their order: one array that matches share for as long as none is closed. */
+  http: readonly number[]
+  readonly hadAny: boolean
+  readonly #closed = new Set<number>()
+
+  constructor(http: readonly number[]) {
+    this.http = http
+    this.hadAny = http.length > 0
+  }
+
+  has(port: number): boolean {
+    return !this.#closed.has(port)
+  }
+
+  close(ports: readonly number[]): void {
+    if (ports.length === 0) return
+    for (const port of ports) this.#closed.add(port)
+    this.http = this.http.filter((port) => this.has(port))
+  }
+}
 
 /**
- * What becomes of a match. Without a host there are no `listeners`; `taken` are those that an earlier catch-all closed, and `unseen`
- * says that there are hosts of which nobody here knows the listeners.
+ * What becomes of a match. Without a host there are no `listeners`; `unseen` says that there are hosts of which nobody here knows
+ * the listeners.
  */
 const emitMatch = (
   route: HttpRoute,
   match: HttpMatch | undefined,
   listeners: Listeners | undefined,
-  http: readonly number[],
-  taken: ReadonlySet<number>,
+  open: OpenPorts,
   unseen: boolean,
 ): RouteEmission => {
   const dropped = (reason: RouteEmission['dropped']): RouteEmission => ({ route, match, ports: [], dropped: reason })
@@ -175,10 +197,10 @@ const emitMatch = (
   if (listeners === undefined) return dropped(unseen ? 'unknown' : 'host')
   const wanted = match?.port
   // Once anything HTTP listens on port 80, sidecars are given every VirtualService there, also for hosts without that port.
-  if (wanted !== undefined && !listeners.has(wanted) && wanted !== 80) return dropped(unseen ? 'unknown' : 'port')
-  const carried = wanted === undefined ? http : http.includes(wanted) || !listeners.has(wanted) ? [wanted] : []
-  if (carried.length === 0) return dropped(unseen ? 'unknown' : 'class')
-  const ports = carried.filter((port) => !taken.has(port))
+  const isCarried = wanted === undefined ? open.hadAny : (listeners.get(wanted) ?? (wanted === 80 ? true : undefined))
+  if (isCarried === undefined) return dropped(unseen ? 'unknown' : 'port')
+  if (!isCarried) return dropped(unseen ? 'unknown' : 'class')
+  const ports = wanted === undefined ? open.http : open.has(wanted) ? [wanted] : []
   return ports.length === 0 ? dropped('shadowed') : { route, match, ports, dropped: undefined }
 }
 
@@ -191,16 +213,31 @@ const destinationHosts = (host: string, view: ClusterView, mesh: Mesh): MeshHost
         .map((entry) => entryHost(host, entry))
     : meshHosts(host, view, mesh)
 
+/** The clusters of a host by their ports; `alias` stands for those of another host, and undefined for none at all. */
+type Clusters = { ports: readonly number[]; numbers: ReadonlySet<number> } | 'alias' | undefined
+
+const clustersOf = (host: string, view: ClusterView, mesh: Mesh): Clusters => {
+  const targets = destinationHosts(host, view, mesh)
+  if (targets.length === 0) return undefined
+  // An ExternalName Service stands for another host, whose ports count.
+  if (targets.some(({ service }) => service?.type === 'ExternalName')) return 'alias'
+  // There are no clusters for UDP ports: cluster.go, buildOutboundClusters.
+  const ports = targets.flatMap((target) => target.ports).flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
+  return { ports, numbers: new Set(ports) }
+}
+
 const emitDestination = (
   destination: Destination,
   listenerPorts: readonly number[],
   virtualService: VirtualService,
+  clustersOfHost: (host: string) => Clusters,
   view: ClusterView,
   mesh: Mesh,
 ): DestinationEmission => {
   const host = resolveShortName(destination.host, virtualService.namespace, mesh.clusterDomain)
-  const targets = destinationHosts(host, view, mesh)
-  if (targets.length === 0) {
+  const clusters = clustersOfHost(host)
+  if (clusters === 'alias') return { destination, host, kind: 'exists' }
+  if (clusters === undefined) {
     if (isForeign(host.toLowerCase(), mesh)) return { destination, host, kind: 'unknown' }
     const means = intendedService(destination.host, virtualService.namespace, mesh.clusterDomain)
     const misspelt =
@@ -209,17 +246,24 @@ const emitDestination = (
       meansService(destination.host, means, virtualService, view)
     return misspelt ? { destination, host, kind: 'form', means } : { destination, host, kind: 'missing' }
   }
-  // An ExternalName Service stands for another host, whose ports count.
-  if (targets.some(({ service }) => service?.type === 'ExternalName')) return { destination, host, kind: 'exists' }
-  // There are no clusters for UDP ports: cluster.go, buildOutboundClusters.
-  const ports = targets.flatMap((target) => target.ports).flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
+  const { ports, numbers } = clusters
   // A sidecar looks a destination up among the Services that have the listener's port: route.go, GetDestinationCluster.
   const implied = destination.port === undefined
   const wanted = destination.port === undefined ? listenerPorts : [destination.port]
-  const absent = wanted.filter((number) => !ports.includes(number))
+  const absent = wanted.filter((number) => !numbers.has(number))
   const [port] = absent
   if (port === undefined) return { destination, host, kind: 'exists' }
   return { destination, host, kind: 'port', ports, port, implied, reachable: absent.length < wanted.length }
+}
+
+/** Remembers the answers of a function. */
+const memoized = <T>(answer: (key: string) => T): ((key: string) => T) => {
+  const answers = new Map<string, { value: T }>()
+  return (key) => {
+    const known = answers.get(key) ?? { value: answer(key) }
+    answers.set(key, known)
+    return known.value
+  }
 }
 
 /** Istio drops a destination of weight 0 beside others when its cluster is missing; the rest of the route works. */
@@ -233,29 +277,28 @@ export const emit = (virtualService: VirtualService, view: ClusterView, mesh: Me
   if (!onMesh || virtualService.hosts.length === 0) {
     return { onMesh, otherGateways, hosts: [], targets: [], httpPorts: [], routes: [], destinations: [] }
   }
-  const names = new Map<string, HostEmission>()
-  const hosts = virtualService.hosts.map((host, index) => {
-    const field = `spec.hosts[${index}]`
-    const emitted = names.get(host) ?? emitHost(host, field, virtualService, view, mesh)
-    names.set(host, emitted)
-    return { ...emitted, field }
-  })
-  const targets = [...names.values()].flatMap((host) => (host.kind === 'resolved' ? host.targets : []))
+  const targetsOf = memoized((resolved) => meshHosts(resolved, view, mesh))
+  const hosts = virtualService.hosts.map((host, index) =>
+    emitHost(host, `spec.hosts[${index}]`, virtualService, targetsOf, view, mesh),
+  )
+  const targets = [...new Set(hosts.flatMap((host) => (host.kind === 'resolved' ? [host.targets] : [])))].flat()
   const listeners = targets.length === 0 ? undefined : listenersOf(targets)
   const http = listeners === undefined ? [] : httpPorts(listeners)
   const unseen = hosts.some(({ kind }) => kind === 'unknown')
-  const taken = new Set<number>()
+  const open = new OpenPorts(http)
+  const clustersOfHost = memoized((host) => clustersOf(host, view, mesh))
   const routes: RouteEmission[] = []
   const destinations: DestinationEmission[] = []
   for (const route of virtualService.http) {
     const matches = (route.matches.length === 0 ? [undefined] : route.matches).map((match) => {
-      const emission = emitMatch(route, match, listeners, http, taken, unseen)
+      const emission = emitMatch(route, match, listeners, open, unseen)
       // Istio stops at the first match that takes every request: route.go, BuildHTTPRoutesForVirtualService.
-      if (match?.isCatchAll ?? true) for (const port of emission.ports) taken.add(port)
+      if (match?.isCatchAll ?? true) open.close(emission.ports)
       return emission
     })
-    routes.push(...matches)
-    const ports = [...new Set(matches.flatMap((emission) => emission.ports))]
+    for (const emission of matches) routes.push(emission)
+    const lists = [...new Set(matches.map((emission) => emission.ports))]
+    const ports = [...new Set(lists.flat())]
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
     // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
     const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')
@@ -264,7 +307,7 @@ export const emit = (virtualService: VirtualService, view: ClusterView, mesh: Me
     for (const destination of [...route.destinations, ...route.mirrors]) {
       if (isIdle(destination, route)) continue
       const heard = ports.length === 0 && !unknown ? http : ports
-      destinations.push(emitDestination(destination, heard, virtualService, view, mesh))
+      destinations.push(emitDestination(destination, heard, virtualService, clustersOfHost, view, mesh))
     }
   }
   return { onMesh, otherGateways, hosts, targets, httpPorts: http, routes, destinations }

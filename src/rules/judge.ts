@@ -45,7 +45,8 @@ const milder = <A extends Action>(a: A, b: A): A => (severity.indexOf(a) < sever
 /** The same rule about the same thing: how a finding is recognised in the object before an update. */
 const identity = ({ rule, about }: Finding): string => `${rule} ${about}`
 
-const collator = new Intl.Collator('en', { numeric: true })
+/** A field's path as a text that sorts by the numbers in it. */
+const sortKey = ({ field }: Finding): string => field.replace(/\d+/g, (digits) => digits.padStart(9, '0'))
 
 type Found = { finding: Finding; action: Outcome['action'] }
 
@@ -88,8 +89,9 @@ const settle = (
   const denied = before.filter((one) => milder(one.action, one.finding.atMost ?? 'deny') === 'deny')
   const known = new Set(denied.map(({ finding }) => identity(finding)))
   return found
-    .map((one) => outcomeOf(one, known, object, circumstances))
-    .sort((a, b) => collator.compare(a.field, b.field))
+    .map((one) => ({ key: sortKey(one.finding), outcome: outcomeOf(one, known, object, circumstances) }))
+    .sort((a, b) => Number(a.key > b.key) - Number(a.key < b.key))
+    .map(({ outcome }) => outcome)
 }
 
 /** The labels of a namespace; none where the view does not list it. */

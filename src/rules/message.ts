@@ -7,6 +7,9 @@ export const maxFindings = 20
 /** How long one finding may be; hosts and names come from users. */
 const maxFindingLength = 1000
 
+/** How long a name may be in a message or a log line: no object's, user's or request's is longer that is one. */
+const maxNameLength = 300
+
 /** The API server gives each warning this much once all of a request are longer than 4,096 (endpoints/filters/warning.go). */
 export const maxWarningLength = 256
 
@@ -16,6 +19,12 @@ export const printable = (text: string): string =>
 
 export const shorten = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, length - 3)}...`
+
+/** A name as it may be shown. */
+export const shownName = (name: string): string => shorten(printable(name), maxNameLength)
+
+/** A problem with something that cannot be read, as it may be shown. */
+export const shownProblem = (problem: string): string => shorten(printable(problem), maxFindingLength)
 
 /** A finding as one line: where, what is wrong, why it fails, what to type, by which rule and where to read on. */
 export const findingText = (outcome: Outcome, docsURL: string): string => {
@@ -62,7 +71,7 @@ export const denialMessage = (object: string, { outcomes, inferred }: Verdict, d
   const shown = denied.slice(0, maxFindings).map((outcome) => `- ${findingText(outcome, docsURL)}`)
   const rest = denied.length - shown.length
   return [
-    `${printable(object)} is refused for ${denied.length === 1 ? 'one reason' : `${denied.length} reasons`}:`,
+    `${shownName(object)} is refused for ${denied.length === 1 ? 'one reason' : `${denied.length} reasons`}:`,
     ...shown,
     ...(rest > 0 ? [`- and ${rest} more`] : []),
     ...(inferred

@@ -2,7 +2,7 @@ import { sameName } from '../api/metadata.ts'
 import { mayBeVirtualHost, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { type Emission, isOnMesh } from '../istio/emission.ts'
-import { parseServiceHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
+import { parseServiceHost, resolveShortName } from '../istio/hosts.ts'
 import { isInjected } from '../istio/injection.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Policy } from './policy.ts'
@@ -52,29 +52,27 @@ export const virtualServiceScope = (
   view: ClusterView,
   policy: Policy,
 ): Scope => {
-  const isVirtualHost = (service: Service | undefined) =>
-    service !== undefined && virtualHostBy(service, view, policy) !== undefined
+  // Each is asked about, also behind one that is: what must be read for it is then read together.
+  const isAny = (candidates: readonly (Service | undefined)[]): boolean =>
+    candidates
+      .map((service) => service !== undefined && virtualHostBy(service, view, policy) !== undefined)
+      .includes(true)
   if (emission.onMesh) {
     // A delegate has no hosts: it is judged as part of the roots that use it.
     if (virtualService.hosts.length === 0) return 'none'
-    return emission.targets.some(({ service }) => isVirtualHost(service)) ||
-      emission.hosts.some(
-        (host) =>
-          host.kind === 'missing' ||
-          (host.kind === 'form' && host.means !== undefined && isVirtualHost(view.service(host.means))),
-      )
-      ? 'virtual-host'
-      : 'other'
+    const candidates = [
+      ...emission.targets.map(({ service }) => service),
+      ...emission.hosts.map((host) =>
+        host.kind === 'form' && host.means !== undefined ? view.service(host.means) : undefined,
+      ),
+    ]
+    const isMissing = emission.hosts.some(({ kind }) => kind === 'missing')
+    return isMissing || isAny(candidates) ? 'virtual-host' : 'other'
   }
-  return virtualService.hosts.some((host) => {
+  const named = virtualService.hosts.flatMap((host) => {
     const full = resolveShortName(host, virtualService.namespace, policy.clusterDomain).toLowerCase()
     const name = parseServiceHost(full, policy.clusterDomain)
-    return (
-      name !== undefined &&
-      isVirtualHost(view.service(name)) &&
-      !isServedElsewhere(serviceHost(name, policy.clusterDomain), virtualService, view)
-    )
+    return name === undefined || isServedElsewhere(full, virtualService, view) ? [] : [view.service(name)]
   })
-    ? 'virtual-host'
-    : 'none'
+  return isAny(named) ? 'virtual-host' : 'none'
 }

@@ -9,8 +9,15 @@ export const unreachable = ({ isMirror }: Destination): string =>
 /** How many ports a message lists. */
 const maxPorts = 10
 
+/** Many findings may be about the same list. */
+const texts = new WeakMap<readonly number[], string>()
+
 /** Ports in a message, in their order; empty for none. */
 export const listed = (ports: readonly number[]): string => {
+  const known = texts.get(ports)
+  if (known !== undefined) return known
   const sorted = [...ports].sort((a, b) => a - b)
-  return `${sorted.slice(0, maxPorts).join(', ')}${sorted.length > maxPorts ? ', ...' : ''}`
+  const text = `${sorted.slice(0, maxPorts).join(', ')}${sorted.length > maxPorts ? ', ...' : ''}`
+  texts.set(ports, text)
+  return text
 }

@@ -6,6 +6,7 @@ import { type AdmissionRequest, type Answer, deny, formatReview, parseReview } f
 import { nameOf } from '../admission/subject.ts'
 import { validate } from '../admission/validate.ts'
 import { ApiError } from '../kubernetes/client.ts'
+import { shownName } from '../rules/message.ts'
 import type { Policy } from '../rules/policy.ts'
 import { type Capacity, Load } from './capacity.ts'
 import type { Metrics } from './metrics.ts'
@@ -44,7 +45,7 @@ export type WebhookOptions = {
 export const reviewDeadline = (timeout: unknown): number => {
   const [, digits, unit] = /^(\d{1,6})(ms|s)$/.exec(typeof timeout === 'string' ? timeout : '') ?? []
   const given = digits === undefined ? defaultTimeoutSeconds * 1000 : Number(digits) * (unit === 'ms' ? 1 : 1000)
-  return Math.max(given - marginMilliseconds, given / 2)
+  return Math.ceil(Math.max(given - marginMilliseconds, given / 2))
 }
 
 /** Our own trouble is no verdict: with Retry-After the API server sends the same request again (client-go rest/with_retry.go). */
@@ -76,12 +77,12 @@ const recorder =
     for (const { rule, action } of outcomes) metrics.findings.inc({ rule, action })
     const line = {
       webhook,
-      uid: review.uid,
-      kind: review.kind.kind,
-      object: nameOf(review),
+      uid: shownName(review.uid),
+      kind: shownName(review.kind.kind),
+      object: shownName(nameOf(review)),
       operation: review.operation,
       dryRun,
-      user: review.userInfo?.username,
+      user: review.userInfo?.username === undefined ? undefined : shownName(review.userInfo.username),
       verdict,
       rules: [...new Set(outcomes.map(({ rule, action }) => `${rule}:${action}`))],
       address: answer?.auditAnnotations.address,
@@ -151,7 +152,7 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
     const parsed = parseReview(String(request.body))
     if ('problem' in parsed) {
       metrics.reviews.inc({ webhook, operation: 'none', verdict: 'unreadable', dry_run: 'false' })
-      logger.warn({ webhook, uid: parsed.uid, problem: parsed.problem }, 'no review')
+      logger.warn({ webhook, uid: shownName(parsed.uid), problem: parsed.problem }, 'no review')
       return reply.send(formatReview(parsed.uid, deny(`meshvip cannot read this request: ${parsed.problem}`)))
     }
     metrics.inFlight.inc()

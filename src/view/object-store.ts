@@ -1,4 +1,4 @@
-import { type AddressRange, covers, parseAddress } from '../api/address.ts'
+import { type AddressRange, parseAddress, rangeAround } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { Kind, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
@@ -58,6 +58,7 @@ export class ObjectStore implements ClusterView {
       Namespace: new IndexedObjects(() => []),
       Service: new IndexedObjects((service) => [
         ...[...service.externalIPs, ...service.loadBalancerIPs].map((address) => `address ${address}`),
+        `namespace ${service.namespace}`,
         ...(mayBeVirtualHost(service) ? service.ports.map(({ port }) => `port ${service.namespace} ${port}`) : []),
       ]),
       Endpoints: new IndexedObjects(() => []),
@@ -96,8 +97,14 @@ export class ObjectStore implements ClusterView {
   }
 
   servicesUnder(wildcard: string) {
-    const services = [...this.#objects.Service.all()]
-    return services.filter((service) => matchesHost(wildcard, serviceHost(service, this.#clusterDomain)))
+    const suffix = wildcard.slice(1)
+    const local = `.svc.${this.#clusterDomain}`
+    if (!suffix.endsWith(local) && !local.endsWith(suffix)) return []
+    const labels = suffix.slice(0, -local.length).split('.')
+    const namespace = labels.length > 1 ? labels.at(-1) : undefined
+    const services = this.#objects.Service
+    const candidates = namespace === undefined ? [...services.all()] : services.under(`namespace ${namespace}`)
+    return candidates.filter((service) => matchesHost(wildcard, serviceHost(service, this.#clusterDomain)))
   }
 
   virtualHostCandidates(namespace: string, port: number) {
@@ -151,9 +158,10 @@ export class ObjectStore implements ClusterView {
     if (entries.length === 0) return []
     const parsed = parseAddress(address)
     if (parsed === undefined) return []
-    return entries.flatMap((entry) =>
-      entry.ranges.filter((range) => covers(range, parsed)).map((range) => entryHolder(entry, range)),
-    )
+    return entries.flatMap((entry) => {
+      const range = rangeAround(entry.ranges, parsed)
+      return range === undefined ? [] : [entryHolder(entry, range)]
+    })
   }
 
   holders(address: string): readonly Holder[] {

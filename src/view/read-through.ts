@@ -12,7 +12,7 @@ const maxObjects = { ofNamespace: 20, ofKind: 100 }
 /** One round reads all that was asked; what is asked because of an answer takes another. No rule nests this deep. */
 const maxRounds = 10
 
-/** Something to be read: one object, or `all` that a selection takes in. */
+/** Something to be read: one object or a few, or `all` of a kind or of its namespace. */
 type Want = { kind: Kind; namespace: string; all: boolean; read: () => Promise<void> }
 
 export type ReadThroughOptions = {
@@ -69,6 +69,11 @@ export class ReadThroughView implements ClusterView {
     }
   }
 
+  #isListed(kind: Kind, namespace: string): boolean {
+    const { resource } = kinds[kind]
+    return this.#read.has(resource) || this.#read.has(`${resource} in ${namespace}`)
+  }
+
   #want(question: string, want: Want): void {
     if (!this.#read.has(question)) this.#wanted.set(question, want)
   }
@@ -83,24 +88,24 @@ export class ReadThroughView implements ClusterView {
   }
 
   protected wantObject(kind: Kind, name: NamespacedName): void {
-    const { resource } = kinds[kind]
-    const isListed = this.#read.has(resource) || this.#read.has(`${resource} in ${name.namespace}`)
-    if (!isObjectName(name.name) || isListed) return
+    if (!isObjectName(name.name) || this.#isListed(kind, name.namespace)) return
     const read = async () => {
       const object = await this.#client.get(kind, name, this.#signal)
       if (object !== undefined) this.#put(kind, object)
     }
-    this.#want(`${resource} ${formatName(name)}`, { kind, namespace: name.namespace, all: false, read })
+    this.#want(`${kinds[kind].resource} ${formatName(name)}`, { kind, namespace: name.namespace, all: false, read })
   }
 
   #wantAll(kind: Kind, selection: { namespace?: string; labels?: string } = {}): void {
     const { namespace = '', labels } = selection
+    const isPart = namespace !== '' && labels !== undefined
+    if (isPart && this.#isListed(kind, namespace)) return
     const read = async () => {
       for (const object of await this.#client.list(kind, selection, this.#signal)) this.#put(kind, object)
     }
     // What is selected by labels alone is all of the kind that any question is about.
-    const scope = namespace === '' ? '' : ` in ${namespace}${labels === undefined ? '' : ` with ${labels}`}`
-    this.#want(`${kinds[kind].resource}${scope}`, { kind, namespace, all: true, read })
+    const scope = namespace === '' ? '' : ` in ${namespace}${isPart ? ` with ${labels}` : ''}`
+    this.#want(`${kinds[kind].resource}${scope}`, { kind, namespace, all: !isPart, read })
   }
 
   namespace(name: string) {

@@ -8,6 +8,7 @@ import {
   mergeRanges,
   parseCidr,
   parseIPv4,
+  rangeAround,
   rangeContains,
 } from '../../src/api/address.ts'
 import { thrown } from '../support/thrown.ts'
@@ -178,6 +179,9 @@ t.test('an address has one spelling by which it is compared', async (t) => {
     ['0.0.0.0', '0.0.0.0'],
     ['::ffff:240.240.0.1', '240.240.0.1'],
     ['::FFFF:f0f0:1', '240.240.0.1'],
+    ['::ffff:240.240.001.001', '240.240.1.1'],
+    ['::ffff:0f0f0:101', '240.240.1.1'],
+    ['0000000:0:0:0:0:ffff:f0f0:101', '240.240.1.1'],
     ['2001:DB8:0:0::1', '2001:db8::1'],
     ['::1', '::1'],
     ['no address', 'no address'],
@@ -188,6 +192,31 @@ t.test('an address has one spelling by which it is compared', async (t) => {
     t.equal(canonicalAddress(text), canonical, text)
     t.equal(canonicalAddress(canonical), canonical, 'and stays')
   }
+})
+
+t.test('the range around an address is the one that looking through them finds', async () => {
+  const range = fc
+    .tuple(fc.constantFrom<4 | 6>(4, 6), fc.bigInt(0n, 60n), fc.bigInt(0n, 9n))
+    .map(([family, first, size]) => ({ family, first, last: first + size }))
+  const value = fc.record({ family: fc.constantFrom<4 | 6>(4, 6), value: fc.bigInt(0n, 70n) })
+  fc.assert(
+    fc.property(fc.array(range), value, (ranges, address) => {
+      const merged = mergeRanges(ranges)
+      const found = merged.find(
+        ({ family, first, last }) => family === address.family && first <= address.value && address.value <= last,
+      )
+      return rangeAround(merged, address) === found
+    }),
+  )
+})
+
+t.test('a text that is too long for an address is none, and no work', async (t) => {
+  const long = `1.2.3.${'9'.repeat(1_000_000)}`
+  t.equal(parseIPv4(long), undefined)
+  t.equal(looseRange(`${long}/8`), undefined)
+  t.equal(rangeContains(parseCidr('0.0.0.0/0'), long), false)
+  const mapped = `::ffff:${long}`
+  t.equal(canonicalAddress(mapped), mapped)
 })
 
 t.test('ranges are merged where they touch, and cover the same', async (t) => {

@@ -149,6 +149,28 @@ t.test('the DestinationRules for a host, or for a wildcard over it', async (t) =
   t.strictSame(names(store.destinationRules('pay.example.com')), ['all'])
 })
 
+t.test('what lies under a wildcard is what looking at all Services finds', async () => {
+  const label = fc.constantFrom('a', 'b', 'ab', 'svc', 'cluster', 'local')
+  const services = fc.array(fc.record({ namespace: label, name: label }))
+  const ends = ['', '.local', '.cluster.local', '.svc.cluster.local', 'cal', 'svc.cluster.local', '.example.com']
+  const wildcard = fc
+    .tuple(fc.array(label, { maxLength: 3 }), fc.constantFrom(...ends), fc.constantFrom('*', '*.'))
+    .map(([labels, end, start]) => `${start}${labels.join('.')}${end}`)
+  fc.assert(
+    fc.property(services, wildcard, (all, pattern) => {
+      const store = storeOf(...all.map((metadata) => object('v1', 'Service', metadata)))
+      const expected = new Set(
+        all
+          .map(({ namespace, name }) => `${name}.${namespace}.svc.cluster.local`)
+          .filter((host) => host.endsWith(pattern.slice(1))),
+      )
+      const found = store.servicesUnder(pattern).map(({ namespace, name }) => `${name}.${namespace}.svc.cluster.local`)
+      return found.length === expected.size && found.every((host) => expected.has(host))
+    }),
+    { numRuns: 1000 },
+  )
+})
+
 t.test('the ServiceEntries that list a host, or hosts under a wildcard', async (t) => {
   const store = storeOf(
     serviceEntry('pay', { hosts: ['pay.example.com', 'pay.example.org'] }),

@@ -260,7 +260,14 @@ t.test('where much of a kind is wanted, it is listed', async (t) => {
     t.equal(server.requests.length, requests, what)
     t.equal(server.requests[0]?.path, first, what)
   }
-  t.equal((await ask((view) => view.servicesUnder('*'))).length, 2)
+  server.requests.length = 0
+  const slices = await ask((view) => [orders, ...wanted(1, 30)].map((name) => view.endpointSlices(name).length))
+  t.equal(slices[0], 1)
+  t.strictSame(
+    server.log,
+    ['', '-0'].map((suffix) => `GET /apis/discovery.k8s.io/v1/namespaces/shop${suffix}/endpointslices`),
+    'slices of many Services of a namespace are listed together, too',
+  )
 })
 
 t.test('the Endpoints of a Service', async (t) => {
