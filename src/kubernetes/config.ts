@@ -1,11 +1,27 @@
 import { KubeConfig } from '@kubernetes/client-node'
-import type { Dispatcher } from 'undici'
+import { Agent, type Dispatcher } from 'undici'
 import { UsageError } from '../usage-error.ts'
 
 /** The part of client-node's KubeConfig that its types keep private (client-node 2.0.1 dist/config.js, createDispatcher). */
 type DispatcherFactory = {
-  createDispatcher(cluster: unknown, options: { ca?: unknown; cert?: unknown; key?: unknown }): Dispatcher | undefined
+  createDispatcherOptions(
+    cluster: unknown,
+    options: object,
+  ): { type: 'agent' | 'none' | 'proxy' | 'socks'; connect?: Agent.Options['connect'] & object }
+  createDispatcher(cluster: unknown, options: object): Dispatcher | undefined
 }
+
+/**
+ * HTTP/1.1: over HTTP/2 all requests share one connection, and when that is cut under load undici 8 goes on to send into it for ever.
+ */
+const http1: Dispatcher.DispatcherComposeInterceptor = (dispatch) => (options, handler) =>
+  dispatch({ ...options, allowH2: false } as Dispatcher.DispatchOptions, handler)
+
+/** Milliseconds that an idle connection is kept; the API server keeps it 90 s (apiserver pkg/server/secure_serving.go, IdleTimeout). */
+const keepAliveTimeout = 60_000
+
+/** Connections at a time: some are taken by watches, and what is read beyond the rest waits its turn. */
+const maxConnections = 64
 
 /**
  * client-node makes a dispatcher, and with it a TLS connection, for every request. Keep the last one as long as server and
@@ -13,7 +29,13 @@ type DispatcherFactory = {
  */
 const keepDispatcher = (config: KubeConfig): KubeConfig => {
   const factory = config as unknown as DispatcherFactory
-  const create = factory.createDispatcher.bind(config)
+  const createByProxy = factory.createDispatcher.bind(config)
+  const create = (cluster: unknown, options: object) => {
+    const { type, connect = {} } = factory.createDispatcherOptions(cluster, options)
+    return type === 'agent' || type === 'none'
+      ? new Agent({ connect, allowH2: false, keepAliveTimeout, connections: maxConnections })
+      : createByProxy(cluster, options)?.compose(http1)
+  }
   let kept: { key: string; dispatcher: Dispatcher | undefined } | undefined
   factory.createDispatcher = (cluster, options) => {
     const key = JSON.stringify([cluster, options])

@@ -162,11 +162,14 @@ export class Reflector {
   async #listPages(signal: AbortSignal): Promise<void> {
     const { client, kind, labels } = this.#options
     const list = this.#beginList()
+    let version = ''
     for await (const { items, resourceVersion } of client.pages(kind, { labels }, signal)) {
       for (const item of items) list.put(item)
-      this.#resourceVersion = resourceVersion
+      version = resourceVersion
     }
     list.end()
+    // Not before the end: from half a list there is no going on.
+    this.#resourceVersion = version
   }
 
   async #read(events: AsyncIterable<unknown>, initial: Listing | undefined, heard: () => void): Promise<void> {
@@ -194,7 +197,7 @@ export class Reflector {
       } else if (type === 'DELETED') {
         this.#delete(readName(new Fields(object)))
       }
-      this.#resourceVersion = String(metadata.raw('resourceVersion'))
+      if (list === undefined) this.#resourceVersion = String(metadata.raw('resourceVersion'))
     }
     // The API server ends each watch in time; the next goes on where this one ended.
     if (list !== undefined) throw new ApiError(0, `${this.kind}: the watch ended before its list`)

@@ -1,8 +1,13 @@
-import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
 import { loadKubeConfig } from '../../src/kubernetes/config.ts'
+import { advanceDate } from '../support/clock.ts'
 import { startFakeApiServer } from '../support/fake-api-server.ts'
 import { kubeconfig } from '../support/kubeconfig.ts'
 import { service } from '../support/objects.ts'
@@ -93,6 +98,71 @@ t.test('connections are kept from request to request, and made anew when CA or c
 
   writeFileSync(`${folder}/ca.crt`, other.ca)
   await t.rejects(client.list('Service', {}, inTime()), { name: 'ApiError', status: 0 }, 'a CA that did not sign it')
+})
+
+t.test('the API server is spoken to by HTTP/1.1 where it offers HTTP/2, too, directly or by a proxy', async (t) => {
+  const made = await makeServingCertificate(['127.0.0.1'], new Date())
+  const versions: string[] = []
+  const server = createSecureServer({ ...made, allowHTTP1: true }, ({ httpVersion }, response) => {
+    versions.push(httpVersion)
+    response.end('{"items":[]}')
+  })
+  let tunnels = 0
+  const proxy = createServer().on('connect', ({ url = '' }, socket) => {
+    tunnels++
+    const there = connect(Number(url.split(':')[1]), '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      socket.pipe(there).pipe(socket)
+    })
+  })
+  const ports = await Promise.all(
+    [server, proxy].map(async (one) => {
+      await once(one.listen(0, '127.0.0.1'), 'listening')
+      return (one.address() as AddressInfo).port
+    }),
+  )
+  const [port, proxyPort] = ports
+  const text = JSON.parse(kubeconfig({ server: `https://127.0.0.1:${port}`, ca: made.ca }))
+  const folder = t.testdir({ direct: JSON.stringify(text) })
+  text.clusters[0].cluster['proxy-url'] = `http://127.0.0.1:${proxyPort}`
+  writeFileSync(`${folder}/by-proxy`, JSON.stringify(text))
+  const configs = ['direct', 'by-proxy'].map((file) => loadKubeConfig(`${folder}/${file}`))
+  t.teardown(() => {
+    server.close()
+    proxy.close()
+    proxy.closeAllConnections()
+  })
+  for (const config of configs) {
+    const client = new KubernetesClient(config)
+    for (let i = 0; i < 2; i++) await client.list('Service', {}, inTime())
+  }
+  t.strictSame(versions, ['1.1', '1.1', '1.1', '1.1'])
+  t.ok(tunnels > 0, 'the proxy was used')
+})
+
+t.test('a token in a file is read again after a minute, and is waited for where it is not there', async (t) => {
+  const server = await startFakeApiServer(t)
+  const folder = t.testdir({ token: 'first' })
+  const text = JSON.parse(server.kubeconfig)
+  text.users[0].user = { 'auth-provider': { name: 'tokenFile', config: { tokenFile: `${folder}/token` } } }
+  writeFileSync(`${folder}/kubeconfig`, JSON.stringify(text))
+  const client = new KubernetesClient(loadKubeConfig(`${folder}/kubeconfig`))
+  const sent = async () => {
+    await client.list('Service', {}, inTime())
+    return server.requests.at(-1)?.headers.authorization
+  }
+
+  t.equal(await sent(), 'Bearer first')
+  writeFileSync(`${folder}/token`, 'second')
+  advanceDate(t, 58_000)
+  t.equal(await sent(), 'Bearer first', 'within a minute')
+  advanceDate(t, 61_000)
+  t.equal(await sent(), 'Bearer second', 'after it')
+  rmSync(`${folder}/token`)
+  advanceDate(t, 122_000)
+  await t.rejects(sent(), { name: 'ApiError', isTransient: true })
+  writeFileSync(`${folder}/token`, 'third')
+  t.equal(await sent(), 'Bearer third')
 })
 
 t.test('what is under way when the CA changes is still answered', async (t) => {

@@ -55,9 +55,13 @@ const AUDIT_POLICY = {
 export const writeInputs = async (dir: string, token: string): Promise<void> => {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   await writeFile(join(dir, 'sa.key'), privateKey.export({ type: 'pkcs1', format: 'pem' }), { mode: 0o600 })
-  await writeFile(join(dir, 'tokens.csv'), `${token},admin,admin-uid,"system:masters"\n`, { mode: 0o600 })
+  await writeToken(dir, token)
   await writeFile(join(dir, 'audit-policy.json'), JSON.stringify(AUDIT_POLICY))
 }
+
+/** The admin's token, which is the only one that the API server takes. It reads the file when it starts. */
+export const writeToken = (dir: string, token: string): Promise<void> =>
+  writeFile(join(dir, 'tokens.csv'), `${token},admin,admin-uid,"system:masters"\n`, { mode: 0o600 })
 
 export const writeKubeconfig = async (path: string, port: number, ca: Buffer, token: string): Promise<void> => {
   const name = 'testbed'

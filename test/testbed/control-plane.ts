@@ -11,6 +11,7 @@ import {
   etcdArgs,
   writeInputs,
   writeKubeconfig,
+  writeToken,
 } from './control-plane-config.ts'
 import { installIstioCrds } from './istio-crds.ts'
 import { bindKubectl, type Kubectl } from './kubectl.ts'
@@ -29,8 +30,11 @@ export type ControlPlane = {
   kubectl: Kubectl
   /** The audit events so far (audit.k8s.io/v1, level Metadata) for Services, VirtualServices and IPAddresses. */
   auditLog: () => Promise<Record<string, unknown>[]>
-  /** Kills the API server (SIGKILL) and starts it again: same port, same data. Resolves when it is ready. */
-  restartApiServer: () => Promise<void>
+  /**
+   * Kills the API server (SIGKILL) and starts it again: same port, same data. Resolves when it is ready. With a new certificate it has
+   * another CA, with a new token the old one is worth nothing any more; `kubeconfig` then has the new one.
+   */
+  restartApiServer: (renewed?: 'certificate' | 'token') => Promise<void>
   /** Ends both servers and removes `dir`. Harmless when called again. */
   stop: () => Promise<void>
 }
@@ -61,10 +65,12 @@ export const startControlPlane = async (
   }
 }
 
+const newToken = (): string => randomBytes(24).toString('hex')
+
 const start = async (binaries: Binaries, options: ControlPlaneOptions): Promise<ControlPlane> => {
   const [etcdPort = 0, peerPort = 0, port = 0] = await freePorts(3)
   const dir = await mkdtemp(join(tmpdir(), 'meshvip-testbed-'))
-  const token = randomBytes(24).toString('hex')
+  let token = newToken()
   const kubeconfig = join(dir, 'kubeconfig')
   const servers: Server[] = []
   let stopping: Promise<void> | undefined
@@ -77,7 +83,10 @@ const start = async (binaries: Binaries, options: ControlPlaneOptions): Promise<
   }
   const launchApiServer = (): Server =>
     launch('kube-apiserver', binaries.kubeApiserver, apiServerArgs(dir, port, etcdPort, options))
-  const ready = (): Promise<void> => waitUntilReady(port, join(dir, 'certs', 'apiserver.crt'), token, servers)
+  const certificate = join(dir, 'certs', 'apiserver.crt')
+  const ready = (): Promise<void> => waitUntilReady(port, certificate, token, servers)
+  const saveKubeconfig = async (): Promise<void> =>
+    writeKubeconfig(kubeconfig, port, await readFile(certificate), token)
 
   const killAtExit = (): void => {
     for (const server of servers) server.child.kill('SIGKILL')
@@ -101,16 +110,23 @@ const start = async (binaries: Binaries, options: ControlPlaneOptions): Promise<
     return stopping
   }
 
-  const killAndStart = async (): Promise<void> => {
+  const killAndStart = async (renewed?: 'certificate' | 'token'): Promise<void> => {
     const old = servers.pop()
     if (old === undefined) throw new Error('this control plane has no API server')
     await stopServer(old, 0)
+    // It makes itself a certificate where there is none.
+    if (renewed === 'certificate') await rm(join(dir, 'certs'), { recursive: true })
+    if (renewed === 'token') {
+      token = newToken()
+      await writeToken(dir, token)
+    }
     launchApiServer()
     await ready()
+    if (renewed !== undefined) await saveKubeconfig()
   }
-  const restartApiServer = async (): Promise<void> => {
+  const restartApiServer: ControlPlane['restartApiServer'] = async (renewed) => {
     if (stopping !== undefined) throw new Error('this control plane has been stopped')
-    const done = restarting.then(killAndStart)
+    const done = restarting.then(() => killAndStart(renewed))
     // stop() and the next restart wait for the end of this one; how it ended is for its own caller.
     restarting = done.catch(() => undefined)
     return done
@@ -128,7 +144,7 @@ const start = async (binaries: Binaries, options: ControlPlaneOptions): Promise<
     launch('etcd', binaries.etcd, etcdArgs(dir, etcdPort, peerPort))
     launchApiServer()
     await ready()
-    await writeKubeconfig(kubeconfig, port, await readFile(join(dir, 'certs', 'apiserver.crt')), token)
+    await saveKubeconfig()
     await installIstioCrds(binaries.istioCrds, kubectl)
   } catch (error) {
     await stop()

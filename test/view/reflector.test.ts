@@ -207,6 +207,27 @@ t.test('a watch that held for long is taken up at once, whatever failed before i
   t.ok(performance.now() - cut < 300, 'without the wait of a sixth failure')
 })
 
+t.test('a list in pages that breaks off is made anew', async (t) => {
+  const { server } = await start(t)
+  ;(await server.next()).answer(422)
+  const page = await server.next()
+  page.answer(200, {
+    metadata: { resourceVersion: '9', continue: 'more' },
+    items: [{ metadata: metadata('orders', '5') }],
+  })
+  ;(await server.next()).cut()
+  t.strictSame((await server.next()).query, { limit: '500' })
+})
+
+t.test('a streamed list that breaks off after a change is made anew', async (t) => {
+  const { server, until, ports } = await start(t)
+  const first = await server.next()
+  first.events(event('ADDED', 'orders', '5'), event('MODIFIED', 'orders', '10', 81))
+  await until(() => ports('orders')?.[0] === 81)
+  first.cut()
+  t.equal((await server.next()).query.sendInitialEvents, 'true')
+})
+
 t.test('a watch that is silent is dead', async (t) => {
   const { server, reflector, until } = await start(t, { silence: 60 })
   const first = await server.next()
