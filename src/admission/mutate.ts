@@ -10,7 +10,7 @@ import type { Backend } from './backend.ts'
 import { type Circumstances, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, type PatchOperation } from './review.ts'
 import { readSubject, tryParse } from './subject.ts'
-import { passForeign } from './validate.ts'
+import { passUnhandled } from './validate.ts'
 
 /** A DNS label, which is what a Service's name must be, has this many characters at most. */
 const maxNameLength = 63
@@ -137,7 +137,7 @@ export const mutate = async (
   circumstances: Omit<Circumstances, 'cluster'>,
 ): Promise<Answer> => {
   const reading = readSubject(request)
-  if (reading.is === 'foreign') return passForeign(request)
+  if (reading.is === 'unhandled') return passUnhandled(request)
   // What cannot be read, validation refuses.
   if (reading.is !== 'subject' || reading.subject.kind !== 'Service') return allow()
   const { object, before } = reading.subject

@@ -27,7 +27,7 @@ export type PatchOperation = { op: 'add'; path: string; value: unknown }
 export type Answer = {
   allowed: boolean
   /** Set where it is about a kind that we have no rules for: then it should not have come here. */
-  isForeign?: true
+  isUnhandled?: true
   /** Why it is refused, for the user. Lines are allowed here. */
   message?: string
   /** One line each. */

@@ -19,7 +19,7 @@ export type Reading =
   /** Nothing to judge: a subresource, an object that is being deleted, or one in which nothing changed that a rule reads. */
   | { is: 'unseen' }
   /** A kind of object that is none of ours. */
-  | { is: 'foreign' }
+  | { is: 'unhandled' }
   /** An object that is not as its API defines it. */
   | { is: 'malformed'; problem: string }
 
@@ -68,7 +68,7 @@ const readAs = <T extends Service | VirtualService>(
 /** Reads what a request is about. */
 export const readSubject = (request: AdmissionRequest): Reading => {
   const kind = kindOf(request)
-  if (kind === undefined) return { is: 'foreign' }
+  if (kind === undefined) return { is: 'unhandled' }
   if (request.operation === 'DELETE') {
     return { is: 'deletion', kind, name: { namespace: request.namespace ?? '', name: request.name ?? '' } }
   }

@@ -24,9 +24,9 @@ const auditAnnotations = (outcomes: readonly Outcome[]): Record<string, string> 
 }
 
 /** Says of a request for something that we do not judge that the registration sent it here by mistake, and lets it pass. */
-export const passForeign = ({ kind }: AdmissionRequest): Answer =>
+export const passUnhandled = ({ kind }: AdmissionRequest): Answer =>
   allow({
-    isForeign: true,
+    isUnhandled: true,
     warnings: [
       shorten(
         printable(
@@ -61,8 +61,8 @@ export const validate = async (
 ): Promise<Answer> => {
   const reading = readSubject(request)
   switch (reading.is) {
-    case 'foreign':
-      return passForeign(request)
+    case 'unhandled':
+      return passUnhandled(request)
     case 'malformed':
       return deny(`${request.kind.kind} ${shownName(nameOf(request))} cannot be read: ${shownProblem(reading.problem)}`)
     case 'deletion':

@@ -214,7 +214,14 @@ const destinationHosts = (host: string, view: ClusterView, mesh: Mesh): MeshHost
     : meshHosts(host, view, mesh)
 
 /** The clusters of a host by their ports; `alias` stands for those of another host, and undefined for none at all. */
-type Clusters = { ports: readonly number[]; numbers: ReadonlySet<number> } | 'alias' | undefined
+type Clusters =
+  | {
+      ports: readonly number[]
+      /** Those of these ports that it does not have. */
+      absentOf(ports: readonly number[]): readonly number[]
+    }
+  | 'alias'
+  | undefined
 
 const clustersOf = (host: string, view: ClusterView, mesh: Mesh): Clusters => {
   const targets = destinationHosts(host, view, mesh)
@@ -223,7 +230,15 @@ const clustersOf = (host: string, view: ClusterView, mesh: Mesh): Clusters => {
   if (targets.some(({ service }) => service?.type === 'ExternalName')) return 'alias'
   // There are no clusters for UDP ports: cluster.go, buildOutboundClusters.
   const ports = targets.flatMap((target) => target.ports).flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
-  return { ports, numbers: new Set(ports) }
+  const numbers = new Set(ports)
+  // Many destinations may be asked about the same listeners.
+  const known = new WeakMap<readonly number[], readonly number[]>()
+  const absentOf = (wanted: readonly number[]) => {
+    const absent = known.get(wanted) ?? wanted.filter((number) => !numbers.has(number))
+    known.set(wanted, absent)
+    return absent
+  }
+  return { ports, absentOf }
 }
 
 const emitDestination = (
@@ -246,11 +261,11 @@ const emitDestination = (
       meansService(destination.host, means, virtualService, view)
     return misspelt ? { destination, host, kind: 'form', means } : { destination, host, kind: 'missing' }
   }
-  const { ports, numbers } = clusters
+  const { ports, absentOf } = clusters
   // A sidecar looks a destination up among the Services that have the listener's port: route.go, GetDestinationCluster.
   const implied = destination.port === undefined
   const wanted = destination.port === undefined ? listenerPorts : [destination.port]
-  const absent = wanted.filter((number) => !numbers.has(number))
+  const absent = absentOf(wanted)
   const [port] = absent
   if (port === undefined) return { destination, host, kind: 'exists' }
   return { destination, host, kind: 'port', ports, port, implied, reachable: absent.length < wanted.length }
@@ -298,7 +313,8 @@ export const emit = (virtualService: VirtualService, view: ClusterView, mesh: Me
     })
     for (const emission of matches) routes.push(emission)
     const lists = [...new Set(matches.map((emission) => emission.ports))]
-    const ports = [...new Set(lists.flat())]
+    const [only = [], ...others] = lists
+    const ports = others.length === 0 ? only : [...new Set(lists.flat())]
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
     // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
     const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')

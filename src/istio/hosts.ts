@@ -38,9 +38,9 @@ export type Mesh = {
   readonly foreignHosts: readonly string[]
 }
 
-/** Whether a host that is not found here may be there all the same. In lower case. */
+/** Whether a host that is not found here, or what lies under it, may be there all the same. In lower case. */
 export const isForeign = (host: string, { foreignHosts }: Mesh): boolean =>
-  foreignHosts.some((pattern) => matchesHost(pattern, host))
+  foreignHosts.some((pattern) => matchesHost(pattern, host) || matchesHost(host, pattern))
 
 export const isIPAddress = (host: string): boolean => host.includes(':') || /^\d+(\.\d+){3}$/.test(host)
 

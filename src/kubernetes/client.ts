@@ -112,14 +112,14 @@ export class KubernetesClient {
     }
   }
 
-  /** All objects of a kind; none where the kind is not installed. No namespace, or an empty one, means all. */
+  /** All objects of a kind; none where it is one of Istio's and not installed. No namespace, or an empty one, means all. */
   async list(kind: Kind, selection: Selection, signal: AbortSignal): Promise<unknown[]> {
     if (selection.namespace && !isObjectName(selection.namespace)) return []
     try {
       const pages = await Array.fromAsync(this.pages(kind, selection, signal))
       return pages.flatMap(({ items }) => items)
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return []
+      if (error instanceof ApiError && error.status === 404 && kinds[kind].group === 'networking.istio.io') return []
       throw error
     }
   }

@@ -10,7 +10,7 @@ const explain = (service: Service): Pick<RuleFinding, 'reason' | 'fix' | 'fromMu
   return shape === undefined
     ? {
         fromMutation: true,
-        reason: 'the mutating webhook was not reached, or the pool is full',
+        reason: 'mutation wrote none: it was not reached, could not be answered in time, or the pool is full',
         fix: 'apply it again; if that does not help, see the warnings, and kubectl get ipaddresses',
       }
     : {

@@ -1,4 +1,4 @@
-import { formatName } from '../api/metadata.ts'
+import { formatName, sameName } from '../api/metadata.ts'
 import type { ClusterView, Holder } from '../view/view.ts'
 import { otherHolder } from '../vip/holders.ts'
 import { inPool } from '../vip/pools.ts'
@@ -17,7 +17,10 @@ const checkAddress = (
   isFirst: boolean,
   { service, policy, view, claimed }: ServiceSubject,
 ): RuleFinding[] => {
-  const other = otherHolder(address, service, policy.pools, view)
+  // Read for this very review, unlike the other holders: it alone says that nobody else can have the address.
+  const claim = claimed && isFirst ? view.claim(address) : undefined
+  const isOwn = claim?.service !== undefined && sameName(claim.service, service)
+  const other = otherHolder(address, service, policy.pools, view) ?? (isOwn ? undefined : claim)
   const common = { field, about: address }
   if (other !== undefined) {
     const orphaned = isOrphaned(other, view)
@@ -43,7 +46,7 @@ const checkAddress = (
       },
     ]
   }
-  if (!claimed || view.claim(address) !== undefined) return []
+  if (!claimed || isOwn) return []
   return [
     {
       ...common,

@@ -6,11 +6,17 @@ import type { FastifyInstance } from 'fastify'
 const grace = 500
 
 /**
+ * Milliseconds after which nobody is waited for any more, such as one who sent half a request: once it closes, Node does not look
+ * after those.
+ */
+const defaultLimit = 15_000
+
+/**
  * Makes a server closable in bounded time: whoever is being answered still is, and everybody else is let go. Node's own close
  * waits for every open socket, also for one that never sent a request, and the API server keeps such spares for 90 s. To be
  * called before the server listens.
  */
-export const closeGracefully = (app: FastifyInstance): (() => Promise<void>) => {
+export const closeGracefully = (app: FastifyInstance, limit = defaultLimit): (() => Promise<void>) => {
   const connections = new Set<Socket>()
   /** Those that carry HTTP: a TLS connection is a socket above another, and has the bytes that are not yet sent. */
   const speaking = new Set<Socket>()
@@ -20,13 +26,15 @@ export const closeGracefully = (app: FastifyInstance): (() => Promise<void>) => 
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   }
+  const cutOffAfter = (milliseconds: number) =>
+    setTimeout(() => {
+      for (const socket of connections) socket.destroy()
+    }, milliseconds).unref()
   const letGoIfDone = () => {
     if (!closing || underWay > 0) return
     // An orderly end: what is written but not yet sent still is. Whoever does not answer it is cut off.
     for (const socket of speaking) socket.end()
-    setTimeout(() => {
-      for (const socket of connections) socket.destroy()
-    }, grace).unref()
+    cutOffAfter(grace)
   }
   app.server.on('connection', trackIn(connections))
   app.server.on(app.server instanceof TlsServer ? 'secureConnection' : 'connection', trackIn(speaking))
@@ -40,7 +48,9 @@ export const closeGracefully = (app: FastifyInstance): (() => Promise<void>) => 
   return async () => {
     closing = true
     const closed = app.close()
+    const last = cutOffAfter(limit)
     letGoIfDone()
     await closed
+    clearTimeout(last)
   }
 }

@@ -18,7 +18,7 @@ export const createMetrics = (): Metrics => {
     registry,
     reviews: new Counter({
       name: 'meshvip_reviews_total',
-      help: 'Admission reviews, by webhook, operation, verdict (allowed, denied, foreign: a kind without rules that is allowed, unavailable: the API server is asked to come again, failed, unreadable) and dry run.',
+      help: 'Admission reviews, by webhook, operation, verdict (allowed, denied, unhandled: a kind without rules that is allowed, unavailable: the API server is asked to come again, failed, unreadable) and dry run.',
       labelNames: ['webhook', 'operation', 'verdict', 'dry_run'],
       registers: [registry],
     }),
@@ -48,7 +48,7 @@ export const createMetrics = (): Metrics => {
     }),
     viewReads: new Counter({
       name: 'meshvip_view_reads_total',
-      help: 'Reads that questions about the cluster took, by kind and reason (out-of-view: a watch is down; confirmation: of a denial; unwatched: the kind is only read).',
+      help: 'Reads that questions about the cluster took, by kind and reason (miss: it is not in view, or must be known for certain; out-of-view: a watch is down; confirmation: of a denial; unwatched: the kind is only read).',
       labelNames: ['kind', 'reason'],
       registers: [registry],
     }),
@@ -85,5 +85,14 @@ export const observeView = ({ registry }: Metrics, watched: readonly Watched[]):
     '1 while every change of a kind is heard of, 0 while it is read at each question.',
     (one) => Number(one.isCurrent),
   )
-  gauge('meshvip_view_lists_total', 'How often a kind was listed as a whole.', ({ relists }) => relists)
+  new Counter({
+    name: 'meshvip_view_lists_total',
+    help: 'How often a kind was listed as a whole.',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { kind, relists } of watched) this.inc({ kind }, relists)
+    },
+  })
 }

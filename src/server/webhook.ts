@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { Backend } from '../admission/backend.ts'
@@ -8,7 +9,8 @@ import { validate } from '../admission/validate.ts'
 import { ApiError } from '../kubernetes/client.ts'
 import { shownName } from '../rules/message.ts'
 import type { Policy } from '../rules/policy.ts'
-import { type Capacity, Load } from './capacity.ts'
+import { readBody, UnreadableBody } from './body.ts'
+import { type Capacity, Load, Overload, type Share } from './capacity.ts'
 import type { Metrics } from './metrics.ts'
 
 /**
@@ -16,6 +18,12 @@ import type { Metrics } from './metrics.ts'
  * MaxRequestBodyBytes), and what it sends on as JSON may have come as something denser: two of them, twice over, and the envelope.
  */
 export const bodyLimit = 2 * 2 * 3 * 1024 * 1024 + 64 * 1024
+
+/** Milliseconds for a whole request to arrive; the API server sends one in a single piece. */
+const receiveTimeout = 10_000
+
+/** What the API server waits for us at most (admissionregistration/v1, timeoutSeconds). */
+const maxTimeoutSeconds = 30
 
 /** What the API server waits for us unless it says otherwise (admissionregistration/v1 defaults.go, timeoutSeconds). */
 const defaultTimeoutSeconds = 10
@@ -44,7 +52,8 @@ export type WebhookOptions = {
 /** How long the answer may take, out of `?timeout=5s`, which the API server sends with each request. In milliseconds. */
 export const reviewDeadline = (timeout: unknown): number => {
   const [, digits, unit] = /^(\d{1,6})(ms|s)$/.exec(typeof timeout === 'string' ? timeout : '') ?? []
-  const given = digits === undefined ? defaultTimeoutSeconds * 1000 : Number(digits) * (unit === 'ms' ? 1 : 1000)
+  const asked = digits === undefined ? defaultTimeoutSeconds * 1000 : Number(digits) * (unit === 'ms' ? 1 : 1000)
+  const given = Math.min(asked, maxTimeoutSeconds * 1000)
   return Math.ceil(Math.max(given - marginMilliseconds, given / 2))
 }
 
@@ -60,9 +69,10 @@ const giveUp = (reply: FastifyReply, why: string): FastifyReply =>
   reply.code(500).send({ message: `meshvip cannot answer: ${why}` })
 
 /** What became of a review, beside `allowed` and `denied`: allowed unjudged, no answer for now, no answer at all. */
-type Verdict = 'allowed' | 'denied' | 'foreign' | 'unavailable' | 'failed'
+type Verdict = 'allowed' | 'denied' | 'unhandled' | 'unavailable' | 'failed'
 
-const verdictOf = ({ allowed, isForeign }: Answer): Verdict => (isForeign ? 'foreign' : allowed ? 'allowed' : 'denied')
+const verdictOf = ({ allowed, isUnhandled }: Answer): Verdict =>
+  isUnhandled ? 'unhandled' : allowed ? 'allowed' : 'denied'
 
 type Webhook = keyof typeof webhooks
 
@@ -90,7 +100,7 @@ const recorder =
       milliseconds: Math.round(milliseconds * 10) / 10,
     }
     if (error !== undefined) logger.error({ ...line, err: error }, 'review')
-    else if (verdict === 'foreign') logger.warn(line, 'review of a kind without rules')
+    else if (verdict === 'unhandled') logger.warn(line, 'review of a kind without rules')
     else logger.info(line, 'review')
   }
 
@@ -98,13 +108,20 @@ const recorder =
 export const createWebhookServer = (options: WebhookOptions): FastifyInstance => {
   const { backend, policy, metrics, logger, state } = options
   const load = new Load(options.capacity)
+  /** What each request takes of the capacity. */
+  const shares = new WeakMap<object, Share>()
   const app: FastifyInstance = Fastify({
     // HTTP/1.1 only: it is all that the API server speaks to a webhook in a cluster.
-    https: { ...options.tls, minVersion: 'TLSv1.2' },
+    https: {
+      ...options.tls,
+      minVersion: 'TLSv1.2',
+      headersTimeout: receiveTimeout,
+      connectionsCheckingInterval: 1_000,
+    },
     bodyLimit,
     // Longer than the 90 s that the API server keeps an idle connection, or it would now and then write into one just closed.
     keepAliveTimeout: 120_000,
-    requestTimeout: 30_000,
+    requestTimeout: receiveTimeout,
     // Our own 503 has the Retry-After that fastify's lacks.
     return503OnClosing: false,
   })
@@ -113,16 +130,14 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
   app.addHook('onRequest', async (request, reply) => {
     request.headers['content-type'] = 'application/json'
     if (state() !== 'serving') reply.header('connection', 'close')
-    // A body without a length, which no API server sends, may become as large as any.
-    const done = load.take(Number(request.headers['content-length'] ?? bodyLimit))
-    if (done === undefined) {
-      metrics.overload.inc()
-      return comeAgain(reply, 'it has too much to do')
-    }
-    reply.raw.once('close', done)
+    const share = load.begin()
+    shares.set(request.raw, share)
+    reply.raw.once('close', () => share.end())
   })
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
+    readBody(payload, bodyLimit, shares.get(request.raw) as Share),
+  )
 
   const answerReview = async (webhook: Webhook, review: AdmissionRequest, timeout: unknown, reply: FastifyReply) => {
     const record = recorder(options, webhook, review)
@@ -164,8 +179,13 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
   app.post('/validate', (request, reply) => answer('validate', request, reply))
 
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
-    // What the sender did wrong before a handler has the body, such as one over the limit. The rest is a defect of ours.
-    const unreadable = error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
+    if (error instanceof Overload) {
+      metrics.overload.inc()
+      return comeAgain(reply, 'it has too much to do')
+    }
+    // What the sender did wrong. The rest is a defect of ours.
+    const { statusCode = 500 } = error
+    const unreadable = error instanceof UnreadableBody || (statusCode >= 400 && statusCode < 500)
     logger[unreadable ? 'warn' : 'error']({ err: error, url: request.url }, 'no review')
     return unreadable
       ? reply.code(200).send(formatReview('', deny(`meshvip cannot read this request: ${error.message}`)))

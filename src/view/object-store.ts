@@ -4,7 +4,7 @@ import type { Kind, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
 import { mayBeVirtualHost } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import { isWildcard, matchesHost, resolveShortName, serviceHost } from '../istio/hosts.ts'
+import { isWildcard, matchesHost, resolveShortName } from '../istio/hosts.ts'
 import { IndexedObjects } from './indexed-objects.ts'
 import type { ClusterView, Holder } from './view.ts'
 
@@ -99,12 +99,12 @@ export class ObjectStore implements ClusterView {
   servicesUnder(wildcard: string) {
     const suffix = wildcard.slice(1)
     const local = `.svc.${this.#clusterDomain}`
-    if (!suffix.endsWith(local) && !local.endsWith(suffix)) return []
-    const labels = suffix.slice(0, -local.length).split('.')
-    const namespace = labels.length > 1 ? labels.at(-1) : undefined
     const services = this.#objects.Service
-    const candidates = namespace === undefined ? [...services.all()] : services.under(`namespace ${namespace}`)
-    return candidates.filter((service) => matchesHost(wildcard, serviceHost(service, this.#clusterDomain)))
+    // An asterisk stands for whole labels.
+    if (suffix === '' || (suffix.startsWith('.') && local.endsWith(suffix))) return [...services.all()]
+    const [, namespace, ...more] = suffix.endsWith(local) ? suffix.slice(0, -local.length).split('.') : []
+    const isNamespace = suffix.startsWith('.') && namespace !== undefined && more.length === 0
+    return isNamespace ? services.under(`namespace ${namespace}`) : []
   }
 
   virtualHostCandidates(namespace: string, port: number) {

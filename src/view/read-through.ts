@@ -4,7 +4,7 @@ import { type Kind, type KnownObject, kinds } from '../api/kinds.ts'
 import { formatName, isLabelName, isObjectName, type NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ObjectStore } from './object-store.ts'
-import type { Cluster, ClusterView } from './view.ts'
+import type { ClusterView } from './view.ts'
 
 /** Above so many objects of a kind in one round, it is less for the API server to list those of the namespace, or all of the kind. */
 const maxObjects = { ofNamespace: 20, ofKind: 100 }
@@ -188,22 +188,4 @@ export const untilRead = async <T>(view: ReadThroughView, ask: () => T): Promise
     if (!(await view.readWanted())) return answer
   }
   throw new Error(`the question still wanted more of the cluster after ${maxRounds} rounds`)
-}
-
-/** A live cluster that is read at each question, so that every answer is what it says now. */
-export class ReadThroughCluster implements Cluster {
-  readonly #options: ReadThroughOptions
-
-  constructor(options: ReadThroughOptions) {
-    this.#options = options
-  }
-
-  ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
-    const view = new ReadThroughView(this.#options, signal)
-    return untilRead(view, () => question(view))
-  }
-
-  decide<T>(question: (view: ClusterView) => T, _isGrave: (answer: T) => boolean, signal: AbortSignal): Promise<T> {
-    return this.ask(question, signal)
-  }
 }

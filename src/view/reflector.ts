@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Fields } from '../api/fields.ts'
+import { Fields, MalformedObject } from '../api/fields.ts'
 import { type Kind, kinds, type Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName, readName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
@@ -19,6 +19,10 @@ export type ReflectorTimes = {
   lastBackoff: number
   /** How often it is looked whether a kind that is not installed has come. */
   absent: number
+  /** A watch that ends sooner was none, and is not opened again at once. */
+  shortest: number
+  /** A watch that takes longer to be opened again leaves the view without it. */
+  opening: number
 }
 
 const defaultTimes: ReflectorTimes = {
@@ -26,7 +30,9 @@ const defaultTimes: ReflectorTimes = {
   silence: 100_000,
   firstBackoff: 200,
   lastBackoff: 15_000,
-  absent: 15_000,
+  absent: 5_000,
+  shortest: 1_000,
+  opening: 2_000,
 }
 
 export type ReflectorOptions = {
@@ -100,6 +106,8 @@ export class Reflector {
       const began = performance.now()
       try {
         await this.#follow(signal)
+        if (performance.now() - began < this.#times.shortest)
+          throw new ApiError(0, `${this.kind}: the watch ended at once`)
         failures = 0
       } catch (error) {
         // A watch that held for long was none of the failures before it.
@@ -116,7 +124,7 @@ export class Reflector {
   #recover(error: unknown, failures: number): number {
     const { firstBackoff, lastBackoff, absent } = this.#times
     const status = statusOf(error)
-    if (status === 404) {
+    if (status === 404 && kinds[this.kind].group === 'networking.istio.io') {
       // The kind is not installed: then all of its objects, none, are known, and stay known until somebody looks again.
       this.#beginList().end()
       this.#resourceVersion = ''
@@ -132,7 +140,7 @@ export class Reflector {
 
   /** One watch, from a list or from where the last one ended. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { client, kind, labels } = this.#options
+    const { labels } = this.#options
     const { silence, watch } = this.#times
     const dead = new AbortController()
     const timer = setTimeout(() => dead.abort(), silence)
@@ -153,9 +161,20 @@ export class Reflector {
         if (begins) await this.#listPages(either)
         query.resourceVersion = this.#resourceVersion
       }
-      await this.#read(await client.watch(kind, query, either), list, () => timer.refresh())
+      await this.#read(await this.#open(query, either), list, () => timer.refresh())
     } finally {
       clearTimeout(timer)
+    }
+  }
+
+  async #open(query: Record<string, string>, signal: AbortSignal): Promise<AsyncIterable<unknown>> {
+    const late = setTimeout(() => {
+      this.#watching = false
+    }, this.#times.opening)
+    try {
+      return await this.#options.client.watch(this.kind, query, signal)
+    } finally {
+      clearTimeout(late)
     }
   }
 
@@ -213,8 +232,9 @@ export class Reflector {
     this.#names.set(formatName(name), name)
     try {
       this.#options.store.put({ kind: this.kind, object: kinds[this.kind].parse(object) as Objects[Kind] })
-    } catch {
-      // MalformedObject: what is not as its schema says, Istio cannot read either.
+    } catch (error) {
+      if (!(error instanceof MalformedObject)) throw error
+      // What is not as its schema says, Istio cannot read either.
       this.#options.store.delete(this.kind, name)
     }
   }
@@ -235,6 +255,7 @@ export class Reflector {
    */
   #beginList(): Listing {
     const gone = new Map(this.#names)
+    this.#watching = false
     return {
       put: (object) => {
         gone.delete(formatName(readName(new Fields(object))))

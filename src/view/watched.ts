@@ -3,7 +3,7 @@ import type { Kind } from '../api/kinds.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ObjectStore } from './object-store.ts'
-import { ReadThroughCluster, type ReadThroughOptions, ReadThroughView, untilRead } from './read-through.ts'
+import { type ReadThroughOptions, ReadThroughView, untilRead } from './read-through.ts'
 import { Reflector, type ReflectorTimes } from './reflector.ts'
 import type { Cluster, ClusterView } from './view.ts'
 
@@ -18,47 +18,58 @@ const watched: readonly { kind: Kind; labels?: string }[] = [
   { kind: 'IPAddress', labels: `${managedByLabel}=${managedBy}` },
 ]
 
-/** What is watched, and for the rest what is read. */
+/**
+ * What is watched, and for the rest what is read. A Namespace or a Service that is not in view is looked for, too: of a batch that is
+ * applied, the event of one object may come after the review of the next. So is the claim on an address, on which it rests that nobody
+ * else has it.
+ */
 class WatchedView implements ClusterView {
   readonly unlistedNamespacesSelected = false
   readonly #store: ObjectStore
   readonly #rest: ReadThroughView
+  readonly #isCurrent: (...kinds: Kind[]) => boolean
 
-  constructor(store: ObjectStore, rest: ReadThroughView) {
+  constructor(store: ObjectStore, rest: ReadThroughView, isCurrent: (...kinds: Kind[]) => boolean) {
     this.#store = store
     this.#rest = rest
+    this.#isCurrent = isCurrent
+  }
+
+  /** Who answers a question about these kinds. */
+  #of(...kinds: Kind[]): ClusterView {
+    return this.#isCurrent(...kinds) ? this.#store : this.#rest
   }
 
   namespace(name: string) {
-    return this.#store.namespace(name)
+    return this.#of('Namespace').namespace(name) ?? this.#rest.namespace(name)
   }
 
   service(name: NamespacedName) {
-    return this.#store.service(name)
+    return this.#of('Service').service(name) ?? this.#rest.service(name)
   }
 
   servicesUnder(wildcard: string) {
-    return this.#store.servicesUnder(wildcard)
+    return this.#of('Service').servicesUnder(wildcard)
   }
 
   virtualHostCandidates(namespace: string, port: number) {
-    return this.#store.virtualHostCandidates(namespace, port)
+    return this.#of('Service').virtualHostCandidates(namespace, port)
   }
 
   serviceEntries(host: string) {
-    return this.#store.serviceEntries(host)
+    return this.#of('ServiceEntry').serviceEntries(host)
   }
 
   virtualServices(host: string) {
-    return this.#store.virtualServices(host)
+    return this.#of('VirtualService').virtualServices(host)
   }
 
   virtualServicesTo(host: string) {
-    return this.#store.virtualServicesTo(host)
+    return this.#of('VirtualService').virtualServicesTo(host)
   }
 
   destinationRules(host: string) {
-    return this.#store.destinationRules(host)
+    return this.#of('DestinationRule').destinationRules(host)
   }
 
   endpointSlices(service: NamespacedName) {
@@ -70,15 +81,15 @@ class WatchedView implements ClusterView {
   }
 
   holders(address: string) {
-    return this.#store.holders(address)
+    return this.#of('Service', 'ServiceEntry', 'IPAddress').holders(address)
   }
 
   claim(address: string) {
-    return this.#store.claim(address)
+    return this.#rest.claim(address)
   }
 
   claimsOf(service: NamespacedName) {
-    return this.#store.claimsOf(service)
+    return this.#of('IPAddress').claimsOf(service)
   }
 }
 
@@ -101,10 +112,8 @@ class ConfirmingView extends ReadThroughView {
   }
 }
 
-/**
- * Why a question took a read: a watch is down, a denial is to be confirmed, or the kind is not watched.
- */
-export type ReadReason = 'out-of-view' | 'confirmation' | 'unwatched'
+/** Why a question took a read: an object is not in view, a watch is down, a denial is to be confirmed, or the kind is not watched. */
+export type ReadReason = 'miss' | 'out-of-view' | 'confirmation' | 'unwatched'
 
 export type WatchedOptions = {
   client: KubernetesClient
@@ -115,31 +124,21 @@ export type WatchedOptions = {
   times?: Partial<ReflectorTimes>
 }
 
-/** A live cluster in view: it is watched, and while a part of it is out of sight it is read at each question. */
+/** A live cluster in view: it is watched, and a kind of which the watch is down is read at each question. */
 export class WatchedCluster implements Cluster {
   readonly reflectors: readonly Reflector[]
+  readonly #options: WatchedOptions
   readonly #store: ObjectStore
-  readonly #rest: ReadThroughOptions
-  readonly #now: ReadThroughOptions
-  readonly #outOfView: Cluster
 
   constructor(options: WatchedOptions) {
-    const { client, clusterDomain, onRead } = options
-    const readFor = (reason: ReadReason): ReadThroughOptions => ({
-      client,
-      clusterDomain,
-      onRead: (kind) => onRead?.(kind, reason),
-    })
-    this.#store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
-    this.#rest = readFor('unwatched')
-    this.#now = readFor('confirmation')
-    this.#outOfView = new ReadThroughCluster(readFor('out-of-view'))
+    this.#options = options
+    this.#store = new ObjectStore({ clusterDomain: options.clusterDomain, unlistedNamespacesSelected: false })
     this.reflectors = watched.map((selection) => new Reflector({ ...options, ...selection, store: this.#store }))
   }
 
   /** Takes in an object of a watched kind that we just wrote ourselves. */
   learn(kind: Kind, object: unknown): void {
-    this.reflectors.find((reflector) => reflector.kind === kind)?.learn(object)
+    this.#reflector(kind)?.learn(object)
   }
 
   /** The addresses whose claims nobody seems to need, as far as is in view. */
@@ -157,10 +156,25 @@ export class WatchedCluster implements Cluster {
     return this.reflectors.every((reflector) => reflector.isCurrent)
   }
 
+  #reflector(kind: Kind): Reflector | undefined {
+    return this.reflectors.find((reflector) => reflector.kind === kind)
+  }
+
+  #inView(...kinds: Kind[]): boolean {
+    return kinds.every((kind) => this.#reflector(kind)?.isCurrent)
+  }
+
+  #reading(reasonFor: (kind: Kind) => ReadReason): ReadThroughOptions {
+    const { client, clusterDomain, onRead } = this.#options
+    return { client, clusterDomain, onRead: (kind) => onRead?.(kind, reasonFor(kind)) }
+  }
+
   ask<T>(question: (view: ClusterView) => T, signal: AbortSignal): Promise<T> {
-    if (!this.isCurrent) return this.#outOfView.ask(question, signal)
-    const rest = new ReadThroughView(this.#rest, signal)
-    const view = new WatchedView(this.#store, rest)
+    const isWatched = (kind: Kind) => this.#reflector(kind) !== undefined
+    const reasonFor = (kind: Kind) => (this.#inView(kind) ? 'miss' : isWatched(kind) ? 'out-of-view' : 'unwatched')
+    const rest = new ReadThroughView(this.#reading(reasonFor), signal)
+    // Asked anew at each round: a watch may go down while something is read.
+    const view = new WatchedView(this.#store, rest, (...kinds) => this.#inView(...kinds))
     return untilRead(rest, () => question(view))
   }
 
@@ -169,10 +183,12 @@ export class WatchedCluster implements Cluster {
     isGrave: (answer: T) => boolean,
     signal: AbortSignal,
   ): Promise<T> {
-    if (!this.isCurrent) return this.#outOfView.decide(question, isGrave, signal)
     const answer = await this.ask(question, signal)
     if (!isGrave(answer)) return answer
-    const now = new ConfirmingView(this.#store, this.#now, signal)
+    const reading = this.#reading(() => 'confirmation')
+    const now = this.#inView('Service', 'ServiceEntry')
+      ? new ConfirmingView(this.#store, reading, signal)
+      : new ReadThroughView(reading, signal)
     return untilRead(now, () => question(now))
   }
 }

@@ -1,5 +1,6 @@
+import { setImmediate } from 'node:timers/promises'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
-import type { Cluster } from '../view/view.ts'
+import type { Cluster, ClusterView } from '../view/view.ts'
 import type { Claims } from './claims.ts'
 import { otherHolder } from './holders.ts'
 import type { Pool } from './pool.ts'
@@ -13,6 +14,20 @@ export type Allocation = {
   signal: AbortSignal
 }
 
+/** How many candidates are looked at without a pause. */
+const candidatesAtATime = 1_000
+
+/** The next of them; none at the end. (Iterator.prototype.take would close the generator.) */
+const takeSome = (candidates: Iterator<string>): string[] => {
+  const some: string[] = []
+  while (some.length < candidatesAtATime) {
+    const { done, value } = candidates.next()
+    if (done) break
+    some.push(value)
+  }
+  return some
+}
+
 /**
  * Gives a Service an address of the pools and claims it: the one that it had, else one that is claimed for it already, else the
  * first of its candidates that nobody holds. The candidates depend on the name alone, so that a retry, another replica and a dry
@@ -24,19 +39,29 @@ export const allocate = async (
   { cluster, claims, pools, dryRun, signal }: Allocation,
 ): Promise<string | undefined> => {
   const lost = new Set<string>()
-  for (;;) {
-    const address = await cluster.ask((view) => {
-      const own = [...previous, ...view.claimsOf(service)].filter((candidate) => inPool(pools, candidate))
-      const usable = (candidate: string) =>
-        !lost.has(candidate) && otherHolder(candidate, service, pools, view) === undefined
-      const kept = own.find(usable)
-      if (kept !== undefined) return kept
-      for (const candidate of candidateAddresses(pools, formatName(service))) if (usable(candidate)) return candidate
-      return undefined
-    }, signal)
-    if (address === undefined) return undefined
-    if (await claims.claim(address, service, { dryRun, signal })) return address
+  const isUsable = (view: ClusterView) => (candidate: string) =>
+    !lost.has(candidate) && otherHolder(candidate, service, pools, view) === undefined
+  const own = (view: ClusterView) =>
+    [...previous, ...view.claimsOf(service)].filter((candidate) => inPool(pools, candidate)).find(isUsable(view))
+  let kept = await cluster.ask(own, signal)
+  while (kept !== undefined) {
+    if (await claims.claim(kept, service, { dryRun, signal })) return kept
     // Somebody was faster, or holds it by a claim that is not ours to see.
-    lost.add(address)
+    lost.add(kept)
+    kept = await cluster.ask(own, signal)
+  }
+  const candidates = candidateAddresses(pools, formatName(service))
+  for (;;) {
+    const some = takeSome(candidates)
+    if (some.length === 0) return undefined
+    for (;;) {
+      const address = await cluster.ask((view) => some.find(isUsable(view)), signal)
+      if (address === undefined) break
+      if (await claims.claim(address, service, { dryRun, signal })) return address
+      lost.add(address)
+    }
+    // A pool may be large and full: others are answered meanwhile, and the time may be over.
+    await setImmediate()
+    signal.throwIfAborted()
   }
 }

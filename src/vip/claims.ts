@@ -1,3 +1,4 @@
+import { Fields } from '../api/fields.ts'
 import { ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
 import { type NamespacedName, sameName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
@@ -36,8 +37,8 @@ export class MemoryClaims implements Claims {
   }
 }
 
-/** How often a claim that vanishes under our hands is posted anew before the request is given up. */
-const maxAttempts = 5
+/** How often a claim that vanishes or changes under our hands is asked for anew before the request is given up. */
+const maxAttempts = 10
 
 const hasStatus = (error: unknown, status: number): boolean => error instanceof ApiError && error.status === status
 
@@ -69,22 +70,24 @@ export class IPAddressClaims implements Claims {
       if (present === undefined) continue
       const holder = parseIPAddress(present).service
       if (holder === undefined || !sameName(holder, service)) return false
-      if (dryRun || (await this.#touch(address, signal))) return true
+      if (dryRun || (await this.#touch(present, signal))) return true
     }
-    throw new Error(`the claim on ${address} was deleted as often as it was made`)
+    throw new ApiError(0, `the claim on ${address} was deleted or changed as often as it was asked for`)
   }
 
   /**
    * Moves the resourceVersion of a claim that is used again, so that whoever collects orphans cannot delete it on what it saw
-   * before. False where it is gone.
+   * before. False where it is gone or was changed: by its name alone there may be another's by now.
    */
-  async #touch(address: string, signal: AbortSignal): Promise<boolean> {
+  async #touch(claim: unknown, signal: AbortSignal): Promise<boolean> {
+    const metadata = new Fields(claim).object('metadata')
+    const [name, resourceVersion] = [String(metadata.raw('name')), metadata.raw('resourceVersion')]
     const annotations = { 'meshvip.dev/claimed-at': new Date().toISOString() }
     try {
-      await this.#client.mergePatch('IPAddress', address, { metadata: { annotations } }, signal)
+      await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
       return true
     } catch (error) {
-      if (hasStatus(error, 404)) return false
+      if (hasStatus(error, 404) || hasStatus(error, 409)) return false
       throw error
     }
   }

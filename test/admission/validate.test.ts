@@ -67,7 +67,7 @@ t.test('what there is nothing to judge in is admitted unseen, however bad', asyn
       await run(request, memory()),
       {
         ...untouched,
-        isForeign: true,
+        isUnhandled: true,
         warnings: [`meshvip has no rules for ${kind}: its webhook configuration sends it more than it should`],
       },
       what,

@@ -5,7 +5,10 @@ import { type DestinationEmission, emit, type HostEmission, isOnMesh } from '../
 import { parseManifests } from '../../src/view/manifests.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
 
-const mesh = { clusterDomain: 'cluster.local', foreignHosts: ['*.east.svc.cluster.local', 'legacy.example.com'] }
+const mesh = {
+  clusterDomain: 'cluster.local',
+  foreignHosts: ['*.east.svc.cluster.local', 'legacy.example.com', 'old.example.net'],
+}
 
 const objects = `
 { apiVersion: v1, kind: Namespace, metadata: { name: stock } }
@@ -523,7 +526,8 @@ t.test('after a match that takes every request nothing more is emitted on its po
 
 t.test('of what this cluster cannot show nothing is said to be missing', async (t) => {
   const [remote, legacy] = ['web.east.svc.cluster.local', 'Legacy.example.com']
-  t.strictSame(hostsOf(remote, legacy, '*.east.svc.cluster.local', 'web.west.svc.cluster.local'), [
+  t.strictSame(hostsOf(remote, legacy, '*.east.svc.cluster.local', '*.example.net', 'web.west.svc.cluster.local'), [
+    'unknown',
     'unknown',
     'unknown',
     'unknown',

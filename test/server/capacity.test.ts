@@ -1,34 +1,39 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { defaultCapacity, Load } from '../../src/server/capacity.ts'
+import { defaultCapacity, Load, Overload } from '../../src/server/capacity.ts'
 import { bodyLimit } from '../../src/server/webhook.ts'
 
 t.test('what is under way never exceeds the capacity, and all that is done with can be taken on again', async () => {
-  const sizes = fc.array(fc.record({ bytes: fc.nat(40), done: fc.nat(8) }), { maxLength: 100 })
-  fc.assert(
-    fc.property(sizes, (arrivals) => {
-      const load = new Load({ reviews: 5, bytes: 100 })
-      const underWay: { bytes: number; end: () => void }[] = []
-      for (const { bytes, done } of arrivals) {
-        for (const { end } of underWay.splice(0, done)) end()
-        const held = underWay.reduce((sum, review) => sum + review.bytes, 0)
-        const end = load.take(bytes)
-        const fits = underWay.length < 5 && held + bytes <= 100
-        if ((end !== undefined) !== fits) return false
-        if (end !== undefined) underWay.push({ bytes, end })
-      }
-      return true
-    }),
+  const steps = fc.array(
+    fc.record({ who: fc.nat(7), what: fc.constantFrom('bytes', 'review', 'end'), bytes: fc.nat(40) }),
   )
-})
-
-t.test('one review is taken, however large', async (t) => {
-  const load = new Load({ reviews: 1, bytes: 10 })
-  const end = load.take(11)
-  t.type(end, 'function')
-  t.equal(load.take(0), undefined)
-  end?.()
-  t.type(load.take(11), 'function')
+  fc.assert(
+    fc.property(steps, (all) => {
+      const load = new Load({ reviews: 3, bytes: 100 })
+      const requests = Array.from({ length: 8 }, () => ({ share: load.begin(), bytes: 0, reviews: 0 }))
+      const sum = (key: 'bytes' | 'reviews') => requests.reduce((total, request) => total + request[key], 0)
+      return all.every(({ who, what, bytes }) => {
+        const request = requests[who] as (typeof requests)[0]
+        if (what === 'end') {
+          request.share.end()
+          Object.assign(request, { bytes: 0, reviews: 0 })
+          return true
+        }
+        const others = sum('bytes') - request.bytes
+        const fits = what === 'bytes' ? others === 0 || sum('bytes') + bytes <= 100 : sum('reviews') < 3
+        try {
+          if (what === 'bytes') request.share.addBytes(bytes)
+          else request.share.addReview()
+        } catch (error) {
+          return error instanceof Overload && !fits
+        }
+        if (what === 'bytes') request.bytes += bytes
+        else request.reviews++
+        return fits
+      })
+    }),
+    { numRuns: 1000 },
+  )
 })
 
 t.test('several of the largest reviews fit at a time', async (t) => {

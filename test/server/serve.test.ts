@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
+import { closeGracefully } from '../../src/server/graceful-close.ts'
 import { greeting, standaloneGreeting } from '../../src/server/greeting.ts'
 import { createHealthServer } from '../../src/server/health.ts'
 import { createMetrics } from '../../src/server/metrics.ts'
@@ -442,5 +443,19 @@ t.test('who does not take the last answer is cut off', async (t) => {
   await serving.close()
   t.ok(Date.now() - started < 5_000)
   bare.destroy()
+  await cutOff
+})
+
+t.test('who sent half a request holds up the end for a while, and no longer', async () => {
+  const app = createHealthServer({ metrics: createMetrics(), isReady: async () => true })
+  app.post('/body', async () => 'ok')
+  const close = closeGracefully(app, 300)
+  await app.listen(anyPort)
+  const { port } = app.server.address() as AddressInfo
+  const half = createConnection({ port, host: '127.0.0.1' })
+  half.write('POST /body HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: 10\r\n\r\nhalf')
+  await once(app.server, 'request')
+  const cutOff = once(half, 'close').catch(() => 'reset')
+  await close()
   await cutOff
 })

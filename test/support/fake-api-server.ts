@@ -233,6 +233,8 @@ export class FakeApiServer {
 
   #patch({ headers, body }: FakeRequest, present: Raw): FakeReply {
     if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
+    const expected = (body as Raw).metadata?.resourceVersion
+    if (expected !== undefined && expected !== present.metadata.resourceVersion) return conflict
     const merged = mergePatched(present, body) as Raw
     this.put(merged)
     return { status: 200, body: merged }

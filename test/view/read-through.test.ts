@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { KubernetesClient } from '../../src/kubernetes/client.ts'
-import { ReadThroughCluster } from '../../src/view/read-through.ts'
+import { ReadThroughView, untilRead } from '../../src/view/read-through.ts'
 import type { ClusterView } from '../../src/view/view.ts'
 import { brokenDown, startFakeApiServer } from '../support/fake-api-server.ts'
 import {
@@ -14,8 +14,13 @@ import {
 } from '../support/objects.ts'
 
 const server = await startFakeApiServer(t)
-const cluster = new ReadThroughCluster({ client: server.client, clusterDomain: 'cluster.local' })
-const ask = <T>(question: (view: ClusterView) => T) => cluster.ask(question, AbortSignal.timeout(10_000))
+const ask = <T>(
+  question: (view: ClusterView) => T,
+  { client = server.client, signal = AbortSignal.timeout(10_000) } = {},
+): Promise<T> => {
+  const view = new ReadThroughView({ client, clusterDomain: 'cluster.local' }, signal)
+  return untilRead(view, () => question(view))
+}
 const orders = { namespace: 'shop', name: 'orders' }
 
 t.beforeEach(() => {
@@ -215,7 +220,7 @@ t.test('what fails is no answer', async (t) => {
     )
   })
   t.test('the time', async (t) => {
-    const over = cluster.ask((view) => view.service(orders), AbortSignal.abort())
+    const over = ask((view) => view.service(orders), { signal: AbortSignal.abort() })
     await t.rejects(over, { name: 'ApiError', status: 0 })
   })
   t.test('a defect while an object is read', async (t) => {
@@ -225,10 +230,7 @@ t.test('what fails is no answer', async (t) => {
       },
     }
     const client = { get: async () => trap } as unknown as KubernetesClient
-    const asked = new ReadThroughCluster({ client, clusterDomain: 'cluster.local' }).ask(
-      (view) => view.service(orders),
-      AbortSignal.timeout(10_000),
-    )
+    const asked = ask((view) => view.service(orders), { client })
     await t.rejects(asked, { message: 'a defect' })
   })
   t.test('a question that never has enough', async (t) => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { Kind } from '../../src/api/kinds.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
 import { Reflector, type ReflectorTimes } from '../../src/view/reflector.ts'
 import { startScriptedServer } from '../support/scripted-server.ts'
@@ -20,16 +21,16 @@ const endOfList = (resourceVersion: string) => bookmark(resourceVersion, { 'k8s.
 
 const failure = (code: number) => ({ type: 'ERROR', object: { kind: 'Status', code, message: 'it failed' } })
 
-const start = async (t: Test, times: Partial<ReflectorTimes> = {}, labels?: string) => {
+const start = async (t: Test, times: Partial<ReflectorTimes> = {}, labels?: string, kind: Kind = 'Service') => {
   const server = await startScriptedServer(t)
   const store = new ObjectStore({ clusterDomain: 'cluster.local', unlistedNamespacesSelected: false })
   const errors: string[] = []
   const reflector = new Reflector({
     client: server.client,
-    kind: 'Service',
+    kind,
     store,
     onError: (kind, error) => errors.push(`${kind} ${(error as Error).message}`),
-    times: { firstBackoff: 1, lastBackoff: 4, absent: 5, ...times },
+    times: { firstBackoff: 1, lastBackoff: 4, absent: 5, shortest: 0, ...times },
     ...(labels === undefined ? {} : { labels }),
   })
   const stop = new AbortController()
@@ -238,26 +239,75 @@ t.test('a watch that is silent is dead', async (t) => {
   t.equal(second.query.resourceVersion, '9')
 })
 
-t.test('a kind that is not installed has no objects, until it is', async (t) => {
-  const { server, reflector, errors, until, names } = await start(t)
+t.test('a kind of Istio that is not installed has no objects, until it is', async (t) => {
+  const { server, reflector, errors, until } = await start(t, {}, undefined, 'VirtualService')
   ;(await server.next()).answer(404)
   await until(() => reflector.isCurrent)
-  t.strictSame([names(), errors], [[], []])
+  t.strictSame([reflector.size, errors], [0, []])
   const again = await server.next()
-  again.events(event('ADDED', 'orders', '5'), endOfList('9'))
-  await until(() => names().length === 1)
+  again.events(event('ADDED', 'orders', '5'))
+  await until(() => reflector.size === 1)
+  t.equal(reflector.isCurrent, false, 'half of its list is none')
+  again.events(endOfList('9'))
+  await until(() => reflector.isCurrent)
 })
 
 t.test('a kind that is taken away takes its objects along, and is begun anew when it comes back', async (t) => {
-  const { server, reflector, until, names } = await start(t)
+  const { server, reflector, until } = await start(t, {}, undefined, 'VirtualService')
   const first = await server.next()
   first.events(event('ADDED', 'orders', '5'), endOfList('9'))
   await until(() => reflector.isCurrent)
   first.end()
   ;(await server.next()).answer(404)
-  await until(() => names().length === 0)
+  await until(() => reflector.size === 0)
   t.equal(reflector.isCurrent, true)
   t.equal((await server.next()).query.sendInitialEvents, 'true')
+})
+
+t.test('a kind that every cluster has is not believed to be absent', async (t) => {
+  const { server, reflector, errors, names, until } = await start(t)
+  const first = await server.next()
+  first.events(event('ADDED', 'orders', '5'), endOfList('9'))
+  await until(() => reflector.isCurrent)
+  first.end()
+  ;(await server.next()).answer(404, 'default backend - 404')
+  await server.next()
+  t.strictSame([names(), reflector.isCurrent], [['orders'], false])
+  t.match(errors, [/404 default backend/])
+})
+
+t.test('a watch that ends at once is waited for, and is a failure', async (t) => {
+  const { server, reflector, errors, until } = await start(t, { shortest: 10_000, firstBackoff: 100, lastBackoff: 100 })
+  const first = await server.next()
+  first.events(endOfList('9'))
+  await until(() => reflector.isCurrent)
+  first.end()
+  await until(() => !reflector.isCurrent)
+  t.strictSame(errors, ['Service Service: the watch ended at once'])
+  t.equal((await server.next()).query.resourceVersion, '9')
+})
+
+t.test('a watch that is not opened again soon leaves the view without it', async (t) => {
+  const { server, reflector, until } = await start(t, { opening: 30 })
+  const first = await server.next()
+  first.events(endOfList('9'))
+  await until(() => reflector.isCurrent)
+  first.end()
+  const second = await server.next()
+  t.equal(reflector.isCurrent, true, 'at first it is thought to come')
+  await until(() => !reflector.isCurrent)
+  second.events()
+  await until(() => reflector.isCurrent)
+})
+
+t.test('a defect is none of the objects, and is told', async (t) => {
+  const { server, errors, store, until } = await start(t)
+  store.put = () => {
+    throw new Error('a defect')
+  }
+  ;(await server.next()).events(event('ADDED', 'orders', '5'))
+  await until(() => errors.length > 0)
+  t.strictSame(errors, ['Service a defect'])
 })
 
 t.test('an object that is not as its API defines it is left out', async (t) => {

@@ -4,7 +4,7 @@ import { ObjectStore } from '../../src/view/object-store.ts'
 import type { Cluster } from '../../src/view/view.ts'
 import { allocate } from '../../src/vip/allocator.ts'
 import { type Claims, MemoryClaims } from '../../src/vip/claims.ts'
-import { createPool } from '../../src/vip/pools.ts'
+import { candidateAddresses, createPool } from '../../src/vip/pools.ts'
 
 const orders = { namespace: 'shop', name: 'orders' }
 const pools = [createPool('10.0.0.0/29')]
@@ -102,6 +102,26 @@ t.test('a Service of the same name in another namespace is another one', async (
   const circumstances = setUp(service('orders', '10.0.0.6'))
   t.not(await allocate({ namespace: 'test', name: 'orders' }, ['10.0.0.6'], circumstances), '10.0.0.6')
 })
+
+t.test(
+  'of a large pool that is almost full the last address is found, and others are answered meanwhile',
+  async (t) => {
+    const pools = [createPool('10.0.0.0/20')]
+    const all = Array.from({ length: 4094 }, (_, index) => `10.0.${(index + 1) >> 8}.${(index + 1) & 255}`)
+    const [last = ''] = [...candidateAddresses(pools, 'shop/orders')].slice(-1)
+    const circumstances = { ...setUp(service('pay', ...all.filter((address) => address !== last))), pools }
+    let turns = 0
+    const timer = setInterval(() => turns++)
+    t.equal(await allocate(orders, [], circumstances), last)
+    clearInterval(timer)
+    t.ok(turns > 0)
+    circumstances.store.delete('IPAddress', { namespace: '', name: last })
+    const over = new AbortController()
+    const searching = allocate(orders, [], { ...circumstances, signal: over.signal })
+    over.abort()
+    await t.rejects(searching, { name: 'AbortError' })
+  },
+)
 
 t.test('a second pool takes what the first cannot', async (t) => {
   const circumstances = setUp(service('pay', '10.0.0.1', '10.0.0.2'))
