@@ -10,7 +10,7 @@ import { KubernetesClient } from '../../src/kubernetes/client.ts'
 import { loadKubeConfig } from '../../src/kubernetes/config.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
 import type { ClusterView } from '../../src/view/view.ts'
-import type { WatchedCluster } from '../../src/view/watched.ts'
+import type { WatchedCluster, WatchedOptions } from '../../src/view/watched.ts'
 import { advanceDate } from '../support/clock.ts'
 import { findOrBuildBinaries } from '../testbed/binaries.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
@@ -105,10 +105,18 @@ const freshList = async (cluster: Cluster) => {
   return { store, objects, counts }
 }
 
+/** The kinds of what a view had to look for, since it was not in it. */
+const misses = new WeakMap<WatchedCluster, string[]>()
+
 /** Another view of the cluster, through the same proxy as that of the webhook. */
 const observe = (t: Test, access: string): WatchedCluster => {
   const client = new KubernetesClient(loadKubeConfig(access))
-  const { cluster } = liveBackend({ client, clusterDomain, onError: () => {} })
+  const missed: string[] = []
+  const onRead: WatchedOptions['onRead'] = (kind, reason) => {
+    if (reason === 'miss') missed.push(kind)
+  }
+  const { cluster } = liveBackend({ client, clusterDomain, onError: () => {}, onRead })
+  misses.set(cluster, missed)
   const stop = new AbortController()
   const running = cluster.run(stop.signal)
   t.teardown(async () => {
@@ -131,6 +139,16 @@ const isCurrent = async (cluster: Cluster): Promise<boolean> =>
 /** The questions to which a view that is watched answers something else than what is listed. */
 const lies = async (view: WatchedCluster, listed: ClusterView, questions: Questions): Promise<object[]> => {
   if (!view.isCurrent) return [{ problem: 'it is not current' }]
+  // What is there is in view; only what is not there may be looked for.
+  const there = {
+    ...questions,
+    namespaces: questions.namespaces.filter((name) => listed.namespace(name) !== undefined),
+    services: questions.services.filter((name) => listed.service(name) !== undefined),
+  }
+  const missed = misses.get(view) ?? []
+  missed.length = 0
+  await view.ask((view) => answersOf(view, there), AbortSignal.timeout(5_000))
+  if (missed.length > 0) return [{ problem: 'it had to look for what is there', missed: [...missed] }]
   const expected = answersOf(listed, questions)
   const answers = await view.ask((view) => answersOf(view, questions), AbortSignal.timeout(5_000))
   return [...answers].flatMap(([question, answer]) => {
@@ -273,6 +291,22 @@ await testOnCluster(
     await makeNamespace(cluster, 'shop')
     await admits(t, cluster, service('shop', 'read', { selector: { app: 'a' }, ports: ports(3222) }), 'a destination')
     const before = observe(t, files.access)
+
+    await t.test('what was applied a moment ago is known, however late its events come', async (t) => {
+      const writer = new Writer(await readFile(cluster.kubeconfig, 'utf8'))
+      t.teardown(() => writer.close())
+      proxy.delay(40)
+      for (let n = 0; n < 10; n++) {
+        const namespace = `late-${n}`
+        await makeNamespace(cluster, namespace)
+        await writer.mustHaveAddress(service(namespace, 'host', { ports: ports(3111) }))
+        await writer.mustNot(service(namespace, 'wrong', { ports: ports(80) }), 'service-port-80')
+        await writer.must(service(namespace, 'read', { selector: { app: 'a' }, ports: ports(3222) }))
+        await writer.must(route(namespace, 'host', 3111, { host: 'read', port: 3222 }))
+      }
+      proxy.delay(0)
+      t.strictSame([writer.wrong, writer.figures.retries], [[], 0])
+    })
 
     await t.test('while the API server stalls what it must be asked about is not admitted, nor refused', async (t) => {
       const { host, right, wrong } = pair('stalled')

@@ -12,6 +12,8 @@ export type TcpProxy = {
   refuse: () => void
   /** Forwards everything again, what was held back first. */
   forward: () => void
+  /** Forwards everything so many milliseconds late, in either direction; 0 for at once. */
+  delay: (milliseconds: number) => void
   close: () => Promise<void>
 }
 
@@ -19,11 +21,16 @@ export type TcpProxy = {
 export const startTcpProxy = async (target: number): Promise<TcpProxy> => {
   /** Both ends of each connection. */
   const sockets = new Set<Socket>()
+  let lateness = 0
   let state: 'forwards' | 'stalls' | 'refuses' = 'forwards'
 
   const lead = (from: Socket, to: Socket): void => {
-    from.on('data', (chunk) => {
-      if (!to.write(chunk)) from.pause()
+    const send = (chunk: Buffer) => {
+      if (!to.destroyed && !to.write(chunk)) from.pause()
+    }
+    from.on('data', (chunk: Buffer) => {
+      if (lateness === 0) send(chunk)
+      else setTimeout(send, lateness, chunk).unref()
     })
     to.on('drain', () => {
       if (state !== 'stalls') from.resume()
@@ -63,6 +70,9 @@ export const startTcpProxy = async (target: number): Promise<TcpProxy> => {
     forward: () => {
       state = 'forwards'
       for (const socket of sockets) socket.resume()
+    },
+    delay: (milliseconds) => {
+      lateness = milliseconds
     },
     close: async () => {
       const closed = once(listener, 'close')
