@@ -1,12 +1,20 @@
-# The webhook as it runs from the checkout. Node strips the types itself, so there is nothing to build.
+# The webhook as one file: what it is made with and the dependencies it is made of stay behind.
+FROM node:24.21.0-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY build.ts tsconfig.json ./
+COPY src ./src
+RUN npm run build
+
 FROM node:24.21.0-slim
 WORKDIR /app
-COPY package.json package-lock.json .npmrc ./
-# The image has its Node already: the one that npm could bring along stays out.
-RUN npm ci --omit=dev --omit=optional && npm cache clean --force
-COPY src ./src
+# It says that the file is a module; without it Node would read the file twice to find out.
+COPY package.json ./
+COPY --from=build /build/dist ./
 # The user `node` of the image, by number: the kubelet can tell that it is not root.
 USER 1000:1000
 EXPOSE 8443
-ENTRYPOINT ["node", "src/main.ts"]
+# Memory before speed: a large cluster in view takes half of it (docs/performance.md).
+ENTRYPOINT ["node", "--optimize-for-size", "--max-semi-space-size=4", "meshvip.js"]
 CMD ["serve", "--metrics-listen", "0.0.0.0:9090"]

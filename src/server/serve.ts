@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { type Logger, pino } from 'pino'
 import { type Backend, liveBackend, memoryBackend } from '../admission/backend.ts'
-import { makeServingCertificate } from '../certificates/self-made.ts'
 import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
@@ -130,6 +129,12 @@ const certificateNames = (host: string): string[] => [
   ...new Set(['localhost', '127.0.0.1', '::1', ...(host === '0.0.0.0' || host === '::' ? [] : [host])]),
 ]
 
+/** What it takes to make one is only loaded where it is needed: it is not little. */
+const makeOwnCertificate = async (host: string) => {
+  const { makeServingCertificate } = await import('../certificates/self-made.ts')
+  return makeServingCertificate(certificateNames(host), new Date())
+}
+
 /** Starts the webhook. Rejects with an Error whose message is one sentence for whoever started it. */
 export const serve = async (options: ServeOptions): Promise<Serving> => {
   const { config } = options
@@ -146,8 +151,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
           cert: await readFileOf('--tls-cert', options.tls.cert),
           key: await readFileOf('--tls-key', options.tls.key),
         }
-  const made =
-    given === undefined ? await makeServingCertificate(certificateNames(options.listen.host), new Date()) : undefined
+  const made = given === undefined ? await makeOwnCertificate(options.listen.host) : undefined
   let state: State = 'away'
 
   const closers: (() => Promise<void>)[] = []

@@ -14,6 +14,10 @@ export class IndexedObjects<T extends NamespacedName> {
     return this.#byName.get(formatName(name))
   }
 
+  get size(): number {
+    return this.#byName.size
+  }
+
   all(): IterableIterator<T> {
     return this.#byName.values()
   }
@@ -24,12 +28,30 @@ export class IndexedObjects<T extends NamespacedName> {
   }
 
   put(object: T): void {
-    this.delete(object)
     const name = formatName(object)
+    const present = this.#byName.get(name)
+    const keys = this.#keysOf(object)
+    // What stays is overwritten and not deleted first: a Map of V8's keeps what was deleted in its chains until it is made anew.
+    if (present !== undefined) {
+      const stay = new Set(keys)
+      this.#forget(
+        name,
+        this.#keysOf(present).filter((key) => !stay.has(key)),
+      )
+    }
     this.#byName.set(name, object)
-    for (const key of this.#keysOf(object)) {
-      const objects = this.#byKey.get(key) ?? new Map<string, T>()
-      this.#byKey.set(key, objects.set(name, object))
+    for (const key of keys) {
+      const objects = this.#byKey.get(key)
+      if (objects === undefined) this.#byKey.set(key, new Map([[name, object]]))
+      else objects.set(name, object)
+    }
+  }
+
+  #forget(name: string, keys: readonly string[]): void {
+    for (const key of keys) {
+      const objects = this.#byKey.get(key)
+      objects?.delete(name)
+      if (objects?.size === 0) this.#byKey.delete(key)
     }
   }
 
@@ -38,10 +60,6 @@ export class IndexedObjects<T extends NamespacedName> {
     const present = this.#byName.get(name)
     if (present === undefined) return
     this.#byName.delete(name)
-    for (const key of this.#keysOf(present)) {
-      const objects = this.#byKey.get(key)
-      objects?.delete(name)
-      if (objects?.size === 0) this.#byKey.delete(key)
-    }
+    this.#forget(name, this.#keysOf(present))
   }
 }

@@ -88,6 +88,16 @@ export class ObjectStore implements ClusterView {
     this.#objects[kind].delete(name)
   }
 
+  /** How many objects there are of a kind. */
+  size(kind: Kind): number {
+    return this.#objects[kind].size
+  }
+
+  /** All objects of a kind. */
+  all(kind: Kind): Iterable<NamespacedName> {
+    return this.#objects[kind].all()
+  }
+
   namespace(name: string) {
     return this.#objects.Namespace.get({ namespace: '', name })
   }

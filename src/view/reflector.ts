@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fields, MalformedObject } from '../api/fields.ts'
 import { type Kind, kinds, type Objects } from '../api/kinds.ts'
-import { formatName, type NamespacedName, readName } from '../api/metadata.ts'
+import { formatName, readName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from './object-store.ts'
 
@@ -61,7 +61,6 @@ export class Reflector {
   readonly kind: Kind
   readonly #options: ReflectorOptions
   readonly #times: ReflectorTimes
-  readonly #names = new Map<string, NamespacedName>()
   #resourceVersion = ''
   #streams = true
   #watching = false
@@ -80,9 +79,9 @@ export class Reflector {
     return this.#synced && this.#watching
   }
 
-  /** How many objects it keeps. */
+  /** How many objects the store has of its kind. */
   get size(): number {
-    return this.#names.size
+    return this.#options.store.size(this.kind)
   }
 
   /** How often it began from the whole list. */
@@ -214,7 +213,7 @@ export class Reflector {
       } else if (type === 'ADDED' || type === 'MODIFIED') {
         this.#put(object)
       } else if (type === 'DELETED') {
-        this.#delete(readName(new Fields(object)))
+        this.#options.store.delete(this.kind, readName(new Fields(object)))
       }
       if (list === undefined) this.#resourceVersion = String(metadata.raw('resourceVersion'))
     }
@@ -228,20 +227,13 @@ export class Reflector {
   }
 
   #put(object: unknown): void {
-    const name = readName(new Fields(object))
-    this.#names.set(formatName(name), name)
     try {
       this.#options.store.put({ kind: this.kind, object: kinds[this.kind].parse(object) as Objects[Kind] })
     } catch (error) {
       if (!(error instanceof MalformedObject)) throw error
       // What is not as its schema says, Istio cannot read either.
-      this.#options.store.delete(this.kind, name)
+      this.#options.store.delete(this.kind, readName(new Fields(object)))
     }
-  }
-
-  #delete(name: NamespacedName): void {
-    this.#names.delete(formatName(name))
-    this.#options.store.delete(this.kind, name)
   }
 
   #complete(): void {
@@ -254,15 +246,18 @@ export class Reflector {
    * never missing, and what is gone goes at the end.
    */
   #beginList(): Listing {
-    const gone = new Map(this.#names)
+    const { store } = this.#options
+    const listed = new Set<string>()
     this.#watching = false
     return {
       put: (object) => {
-        gone.delete(formatName(readName(new Fields(object))))
+        listed.add(formatName(readName(new Fields(object))))
         this.#put(object)
       },
       end: () => {
-        for (const name of gone.values()) this.#delete(name)
+        for (const name of [...store.all(this.kind)]) {
+          if (!listed.has(formatName(name))) store.delete(this.kind, name)
+        }
         this.#complete()
       },
     }
