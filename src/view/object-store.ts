@@ -32,9 +32,12 @@ const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({
   ...(range === undefined ? {} : { range }),
 })
 
+/** No name in DNS is longer. */
+const maxHostLength = 253
+
 /** A host and the wildcards over it: `a.b.c`, `*.b.c`, `*.c`, `*`. */
 const withWildcards = (host: string): string[] => {
-  const labels = host.split('.')
+  const labels = host.length > maxHostLength ? [] : host.split('.')
   return [host, ...labels.map((_, index) => ['*', ...labels.slice(index + 1)].join('.'))]
 }
 

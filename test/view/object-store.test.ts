@@ -136,6 +136,13 @@ t.test('the VirtualServices that route to a host, or mirror to it', async (t) =>
   t.strictSame(names(store.virtualServicesTo('orders.shop.svc.cluster.local')), ['mirror'])
 })
 
+t.test('a host that is too long for DNS is under no wildcard, and no work', async (t) => {
+  const store = storeOf(virtualService('all', '*.local'))
+  const host = `${'a.'.repeat(200)}cluster.local`
+  t.strictSame(store.virtualServices(host), [])
+  t.strictSame(names(store.virtualServices('a.cluster.local')), ['all'])
+})
+
 t.test('the DestinationRules for a host, or for a wildcard over it', async (t) => {
   const rule = (name: string, host: string) =>
     object('networking.istio.io/v1', 'DestinationRule', { namespace: 'shop', name }, { spec: { host } })
