@@ -16,5 +16,5 @@ COPY --from=build /build/dist ./
 USER 1000:1000
 EXPOSE 8443
 # Memory before speed: a large cluster in view takes half of it (docs/performance.md).
-ENTRYPOINT ["node", "--optimize-for-size", "--max-semi-space-size=4", "meshvip.js"]
+ENTRYPOINT ["node", "--optimize-for-size", "--max-semi-space-size=2", "meshvip.js"]
 CMD ["serve", "--metrics-listen", "0.0.0.0:9090"]

@@ -14,13 +14,13 @@ export type Allocation = {
   signal: AbortSignal
 }
 
-/** How many candidates are looked at without a pause. */
-const candidatesAtATime = 1_000
+/** How many candidates are looked at first, since one of these is nearly always free, and at most without a pause. */
+const candidatesAtATime = { first: 4, most: 1_000 }
 
-/** The next of them; none at the end. (Iterator.prototype.take would close the generator.) */
-const takeSome = (candidates: Iterator<string>): string[] => {
+/** The next so many of them; none at the end. (Iterator.prototype.take would close the generator.) */
+const take = (candidates: Iterator<string>, count: number): string[] => {
   const some: string[] = []
-  while (some.length < candidatesAtATime) {
+  while (some.length < count) {
     const { done, value } = candidates.next()
     if (done) break
     some.push(value)
@@ -51,8 +51,8 @@ export const allocate = async (
     kept = await cluster.ask(own, signal)
   }
   const candidates = candidateAddresses(pools, formatName(service))
-  for (;;) {
-    const some = takeSome(candidates)
+  for (let count = candidatesAtATime.first; ; count = candidatesAtATime.most) {
+    const some = take(candidates, count)
     if (some.length === 0) return undefined
     for (;;) {
       const address = await cluster.ask((view) => some.find(isUsable(view)), signal)
