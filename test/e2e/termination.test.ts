@@ -353,8 +353,11 @@ await testOnCluster('instances that end under load', async (t, cluster) => {
     const load = new Load(api, 'outage')
     await sleep(1_000)
     const ending = Promise.all(instances.map((instance) => terminate(t, instance)))
-    await Promise.all(instances.map((instance) => balancer.until(instance, false)))
-    const forgotten = Date.now()
+    const outOfRotation = instances.map((instance) => balancer.until(instance, false))
+    // It is seen a moment after the balancer began to turn requests away.
+    await Promise.race(outOfRotation)
+    const forgotten = Date.now() - 500
+    await Promise.all(outOfRotation)
     await ending
     const gone = Date.now()
     const isStopped = await until(async () => load.calls({ from: gone }).some(({ failure }) => failure !== undefined))
