@@ -11,10 +11,10 @@ export type Circumstances = { cluster: Cluster; policy: Policy; signal: AbortSig
 /** Where in an admission the rules are asked: before mutation writes an address, or after. */
 export type Phase = 'mutation' | 'validation'
 
-/** In mutation it is no finding that the address is missing which it is about to write. */
-const withoutMissingAddress = (verdict: Verdict): Verdict => ({
+/** In mutation it is no finding what is so because it has not done its part yet. */
+const withoutItsOwn = (verdict: Verdict): Verdict => ({
   ...verdict,
-  outcomes: verdict.outcomes.filter(({ rule }) => rule !== 'service-vip-missing'),
+  outcomes: verdict.outcomes.filter(({ fromMutation }) => !fromMutation),
 })
 
 /**
@@ -37,7 +37,7 @@ export const judge = async (
       subject.kind === 'Service'
         ? judgeService(subject.object, subject.before, circumstances)
         : judgeVirtualService(subject.object, subject.before, circumstances)
-    return phase === 'mutation' ? withoutMissingAddress(verdict) : verdict
+    return phase === 'mutation' ? withoutItsOwn(verdict) : verdict
   }
   return cluster.decide(question, isDenied, signal)
 }

@@ -100,9 +100,8 @@ const mutateService = async (
       return allow({ patch: name })
     }
     case 'take its address back': {
-      const [kept, released] = [false, true].map((isOurs) =>
-        own.externalIPs.filter((address) => inPool(policy.pools, address) === isOurs),
-      )
+      const kept = own.externalIPs.filter((address) => !inPool(policy.pools, address))
+      const released = own.externalIPs.filter((address) => inPool(policy.pools, address))
       return allow({
         patch: [{ op: 'add', path: '/spec/externalIPs', value: kept }],
         auditAnnotations: { released: String(released) },

@@ -75,6 +75,9 @@ export const kinds: {
   },
 }
 
+/** Whether a cluster may do without a kind: Istio's are installed, or are not. */
+export const mayBeAbsent = (kind: Kind): boolean => kinds[kind].group === 'networking.istio.io'
+
 const isKind = (kind: string): kind is Kind => Object.hasOwn(kinds, kind)
 
 /** Projects an object of any known kind and of any version of its group; undefined for all others. Throws MalformedObject. */

@@ -1,7 +1,7 @@
 import { HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node'
 import { fetch, type Response } from 'undici'
 import { Fields } from '../api/fields.ts'
-import { type Kind, kinds } from '../api/kinds.ts'
+import { type Kind, kinds, mayBeAbsent } from '../api/kinds.ts'
 import { isObjectName, type NamespacedName } from '../api/metadata.ts'
 
 /** What the API server answered instead of what was asked for, or that it could not be reached. */
@@ -119,7 +119,7 @@ export class KubernetesClient {
       const pages = await Array.fromAsync(this.pages(kind, selection, signal))
       return pages.flatMap(({ items }) => items)
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404 && kinds[kind].group === 'networking.istio.io') return []
+      if (error instanceof ApiError && error.status === 404 && mayBeAbsent(kind)) return []
       throw error
     }
   }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fields, MalformedObject } from '../api/fields.ts'
-import { type Kind, kinds, type Objects } from '../api/kinds.ts'
+import { type Kind, kinds, mayBeAbsent, type Objects } from '../api/kinds.ts'
 import { formatName, readName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -123,7 +123,7 @@ export class Reflector {
   #recover(error: unknown, failures: number): number {
     const { firstBackoff, lastBackoff, absent } = this.#times
     const status = statusOf(error)
-    if (status === 404 && kinds[this.kind].group === 'networking.istio.io') {
+    if (status === 404 && mayBeAbsent(this.kind)) {
       // The kind is not installed: then all of its objects, none, are known, and stay known until somebody looks again.
       this.#beginList().end()
       this.#resourceVersion = ''
