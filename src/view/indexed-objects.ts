@@ -1,65 +1,87 @@
-import { formatName, type NamespacedName } from '../api/metadata.ts'
+import type { NamespacedName } from '../api/metadata.ts'
 
-/** Namespaced objects by name, and by the keys that a function gives each of them. */
+/**
+ * Objects by namespace and name, and by the keys that a function gives each of them. An index of one level would be a table as large
+ * as the cluster, in which no two lookups are near each other: what is asked together mostly lies in one namespace.
+ */
 export class IndexedObjects<T extends NamespacedName> {
   readonly #keysOf: (object: T) => readonly string[]
-  readonly #byName = new Map<string, T>()
-  readonly #byKey = new Map<string, Map<string, T>>()
+  readonly #slim: (object: T) => T
+  readonly #byNamespace = new Map<string, Map<string, T>>()
+  readonly #byKey = new Map<string, T[]>()
+  #size = 0
 
-  constructor(keysOf: (object: T) => readonly string[]) {
+  /** `slim` makes of each object what is kept of it. */
+  constructor(keysOf: (object: T) => readonly string[], slim: (object: T) => T = (object) => object) {
     this.#keysOf = keysOf
+    this.#slim = slim
   }
 
-  get(name: NamespacedName): T | undefined {
-    return this.#byName.get(formatName(name))
+  get({ namespace, name }: NamespacedName): T | undefined {
+    return this.#byNamespace.get(namespace)?.get(name)
   }
 
   get size(): number {
-    return this.#byName.size
+    return this.#size
   }
 
-  all(): IterableIterator<T> {
-    return this.#byName.values()
+  *all(): Generator<T> {
+    for (const objects of this.#byNamespace.values()) yield* objects.values()
+  }
+
+  /** The objects of a namespace. */
+  within(namespace: string): T[] {
+    return [...(this.#byNamespace.get(namespace)?.values() ?? [])]
   }
 
   /** The objects that have this key. */
   under(key: string): T[] {
-    return [...(this.#byKey.get(key)?.values() ?? [])]
+    return this.#byKey.get(key)?.slice() ?? []
   }
 
-  put(object: T): void {
-    const name = formatName(object)
-    const present = this.#byName.get(name)
-    const keys = this.#keysOf(object)
-    // What stays is overwritten and not deleted first: a Map of V8's keeps what was deleted in its chains until it is made anew.
-    if (present !== undefined) {
-      const stay = new Set(keys)
-      this.#forget(
-        name,
-        this.#keysOf(present).filter((key) => !stay.has(key)),
-      )
-    }
-    this.#byName.set(name, object)
+  put(given: T): void {
+    const object = this.#slim(given)
+    const { namespace, name } = object
+    const objects = this.#byNamespace.get(namespace) ?? new Map<string, T>()
+    const present = objects.get(name)
+    this.#byNamespace.set(namespace, objects)
+    objects.set(name, object)
+    const keys = new Set(this.#keysOf(object))
+    if (present === undefined) this.#size++
+    // What stays is replaced and not deleted first: a Map of V8's keeps what was deleted in its chains until it is made anew.
+    else this.#replace(present, object, keys)
     for (const key of keys) {
-      const objects = this.#byKey.get(key)
-      if (objects === undefined) this.#byKey.set(key, new Map([[name, object]]))
-      else objects.set(name, object)
+      const keyed = this.#byKey.get(key)
+      if (keyed === undefined) this.#byKey.set(key, [object])
+      else keyed.push(object)
     }
   }
 
-  #forget(name: string, keys: readonly string[]): void {
-    for (const key of keys) {
-      const objects = this.#byKey.get(key)
-      objects?.delete(name)
-      if (objects?.size === 0) this.#byKey.delete(key)
+  /** Puts an object in the place of another under the keys that both have, and takes these off `keys`. */
+  #replace(present: T, object: T, keys: Set<string>): void {
+    for (const key of new Set(this.#keysOf(present))) {
+      if (keys.delete(key)) {
+        const keyed = this.#byKey.get(key) as T[]
+        keyed[keyed.indexOf(present)] = object
+      } else {
+        this.#forget(present, key)
+      }
     }
   }
 
-  delete(object: NamespacedName): void {
-    const name = formatName(object)
-    const present = this.#byName.get(name)
-    if (present === undefined) return
-    this.#byName.delete(name)
-    this.#forget(name, this.#keysOf(present))
+  #forget(object: T, key: string): void {
+    const keyed = this.#byKey.get(key) as T[]
+    if (keyed.length === 1) this.#byKey.delete(key)
+    else keyed.splice(keyed.indexOf(object), 1)
+  }
+
+  delete({ namespace, name }: NamespacedName): void {
+    const objects = this.#byNamespace.get(namespace)
+    const present = objects?.get(name)
+    if (objects === undefined || present === undefined) return
+    this.#size--
+    if (objects.size === 1) this.#byNamespace.delete(namespace)
+    else objects.delete(name)
+    for (const key of new Set(this.#keysOf(present))) this.#forget(present, key)
   }
 }

@@ -2,10 +2,11 @@ import { type AddressRange, parseAddress, rangeAround } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { Kind, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
-import { mayBeVirtualHost } from '../api/service.ts'
+import { mayBeVirtualHost, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isWildcard, matchesHost, resolveShortName } from '../istio/hosts.ts'
 import { IndexedObjects } from './indexed-objects.ts'
+import { Shared } from './shared.ts'
 import type { ClusterView, Holder } from './view.ts'
 
 const nameOf = ({ namespace, name }: NamespacedName): NamespacedName => ({ namespace, name })
@@ -32,6 +33,9 @@ const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({
   ...(range === undefined ? {} : { range }),
 })
 
+/** How many lists of a field are shared among Services. More than these only take more memory. */
+const maxShared = 1_000
+
 /** No name in DNS is longer. */
 const maxHostLength = 253
 
@@ -54,16 +58,25 @@ export class ObjectStore implements ClusterView {
     const { clusterDomain } = options
     this.#clusterDomain = clusterDomain
     this.unlistedNamespacesSelected = options.unlistedNamespacesSelected
+    const ports = new Shared<Service['ports']>(maxShared)
+    const addresses = new Shared<readonly string[]>(maxShared)
     /** As Istio compares hosts: expanded, in lower case. */
     const hostIn = (namespace: string) => (host: string) =>
       resolveShortName(host, namespace, clusterDomain).toLowerCase()
     this.#objects = {
       Namespace: new IndexedObjects(() => []),
-      Service: new IndexedObjects((service) => [
-        ...[...service.externalIPs, ...service.loadBalancerIPs].map((address) => `address ${address}`),
-        `namespace ${service.namespace}`,
-        ...(mayBeVirtualHost(service) ? service.ports.map(({ port }) => `port ${service.namespace} ${port}`) : []),
-      ]),
+      Service: new IndexedObjects(
+        (service) => [
+          ...[...service.externalIPs, ...service.loadBalancerIPs].map((address) => `address ${address}`),
+          ...(mayBeVirtualHost(service) ? service.ports.map(({ port }) => `port ${service.namespace} ${port}`) : []),
+        ],
+        (service) => ({
+          ...service,
+          ports: ports.of(service.ports),
+          externalIPs: addresses.of(service.externalIPs),
+          loadBalancerIPs: addresses.of(service.loadBalancerIPs),
+        }),
+      ),
       Endpoints: new IndexedObjects(() => []),
       EndpointSlice: new IndexedObjects(({ namespace, service }) => [`${namespace}/${service}`]),
       IPAddress: new IndexedObjects(({ service }) => (service === undefined ? [] : [formatName(service)])),
@@ -117,7 +130,7 @@ export class ObjectStore implements ClusterView {
     if (suffix === '' || (suffix.startsWith('.') && local.endsWith(suffix))) return [...services.all()]
     const [, namespace, ...more] = suffix.endsWith(local) ? suffix.slice(0, -local.length).split('.') : []
     const isNamespace = suffix.startsWith('.') && namespace !== undefined && more.length === 0
-    return isNamespace ? services.under(`namespace ${namespace}`) : []
+    return isNamespace ? services.within(namespace) : []
   }
 
   virtualHostCandidates(namespace: string, port: number) {

@@ -30,6 +30,24 @@ t.test('objects are found by each of their keys, in the order in which they came
   t.strictSame(names(objects.all()), ['b', 'a', 'c'])
 })
 
+t.test('objects are found by their namespace', async (t) => {
+  const objects = filled(item('a'), { ...item('b'), namespace: 'test' }, item('c'))
+  t.strictSame(names(objects.within('shop')), ['a', 'c'])
+  t.strictSame(names(objects.within('test')), ['b'])
+  t.strictSame(names(objects.within('nothing')), [])
+})
+
+t.test('of an object is kept what is made of it', async (t) => {
+  const objects = new IndexedObjects<Item>(
+    ({ keys }) => keys,
+    (one) => ({ ...one, keys: one.keys.slice(1) }),
+  )
+  objects.put(item('a', 'x', 'y'))
+  t.strictSame(objects.get(item('a')), item('a', 'y'))
+  t.strictSame(names(objects.under('x')), [])
+  t.strictSame(names(objects.under('y')), ['a'])
+})
+
 t.test('an object with a key twice is found once', async (t) => {
   t.strictSame(names(filled(item('a', 'x', 'x')).under('x')), ['a'])
 })
@@ -89,6 +107,7 @@ t.test('whatever is put and deleted, the index says what a look at all of it say
       const set = (items: Iterable<Item>) => JSON.stringify(Array.from(items, (one) => JSON.stringify(one)).sort())
       return (
         set(objects.all()) === set(expected.values()) &&
+        objects.size === expected.size &&
         ['x', 'y', 'z', '__proto__', 'constructor'].every(
           (key) => set(objects.under(key)) === set([...expected.values()].filter(({ keys }) => keys.includes(key))),
         )
@@ -104,6 +123,7 @@ t.test('what was put and deleted leaves nothing behind', async () => {
       for (const object of items) objects.delete(object)
       return (
         [...objects.all()].length === 0 &&
+        objects.size === 0 &&
         items.every(({ keys }) => keys.every((key) => objects.under(key).length === 0))
       )
     }),
