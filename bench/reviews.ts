@@ -231,7 +231,7 @@ export const clusterInMemory = (services: number): ClusterInMemory => {
       for (const pair of pairs) {
         const isThere = store.service(pair)?.ports.length === 1 && store.claimsOf(pair).join() === pair.address
         const host = `${pair.name}.${pair.namespace}.svc.cluster.local`
-        const routes = store.virtualServices(host).map(({ http }) => http.length)
+        const routes = store.virtualServices(host).map((virtualService) => virtualService.routes.length)
         if (!isThere || routes.join() !== '8') throw new Error(`${host} is not as it was`)
       }
     },

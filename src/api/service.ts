@@ -5,6 +5,11 @@ import { type NamespacedName, readName } from './metadata.ts'
 /** Says of a Service whether it is a virtual host, whatever its fields suggest: "true" or "false". */
 export const virtualHostLabel = 'meshvip.dev/virtual-host'
 
+/** Istio's own way to hide a Service from sidecars of other namespaces. */
+const exportToAnnotation = 'networking.istio.io/exportTo'
+
+const none: readonly string[] = []
+
 export type ServicePort = {
   /** Empty where the only port of a Service has no name. */
   name: string
@@ -27,10 +32,20 @@ export type Service = NamespacedName & {
   clusterIP: string | undefined
   hasSelector: boolean
   ports: readonly ServicePort[]
+  /** What an ExternalName Service stands for; empty for all others. */
+  externalName: string
+  /** The namespaces that see it in the mesh (annotation networking.istio.io/exportTo): `.`, `*`, `~` or names; empty for the default. */
+  exportTo: readonly string[]
   /** In canonical form. */
   externalIPs: readonly string[]
   /** status.loadBalancer.ingress[].ip, in canonical form. */
   loadBalancerIPs: readonly string[]
+}
+
+/** Istio 1.31 pilot/pkg/serviceregistry/kube/conversion.go, ConvertService. */
+const readExportTo = (metadata: Fields): readonly string[] => {
+  const annotation = metadata.has('annotations') ? metadata.object('annotations').string(exportToAnnotation) : undefined
+  return annotation ? annotation.split(',').map((namespace) => namespace.trim()) : none
 }
 
 /** Projects a v1 Service. Throws MalformedObject. */
@@ -51,6 +66,8 @@ export const parseService = (object: unknown): Service => {
       protocol: port.string('protocol') ?? 'TCP',
       appProtocol: port.string('appProtocol'),
     })),
+    externalName: spec.string('type') === 'ExternalName' ? (spec.string('externalName') ?? '') : '',
+    exportTo: readExportTo(metadata),
     externalIPs: spec.strings('externalIPs').map(canonicalAddress),
     loadBalancerIPs: fields
       .object('status')

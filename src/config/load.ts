@@ -13,6 +13,7 @@ import { configurationSchema } from './schema.ts'
 type Configuration = {
   clusterDomain?: string
   foreignHosts?: string[]
+  rootNamespace?: string
   virtualHosts?: Policy['virtualHosts']
   pools?: { cidr: string }[]
   allowedExternalIPs?: string[]
@@ -162,6 +163,7 @@ export const loadPolicy = (text: string, file: string): Policy => {
   return Object.freeze({
     clusterDomain: written.clusterDomain ?? defaultPolicy.clusterDomain,
     foreignHosts: written.foreignHosts ?? defaultPolicy.foreignHosts,
+    rootNamespace: written.rootNamespace ?? defaultPolicy.rootNamespace,
     virtualHosts: written.virtualHosts ?? defaultPolicy.virtualHosts,
     pools: pools ?? defaultPolicy.pools,
     allowedExternalIPs: (written.allowedExternalIPs ?? []).map((cidr, index) =>

@@ -52,6 +52,13 @@ export const configurationSchema = {
       items: { type: 'string', pattern: '^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$' },
       default: [],
     },
+    rootNamespace: {
+      description: "Where DestinationRules for the whole mesh are; MeshConfig's rootNamespace.",
+      type: 'string',
+      pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$',
+      maxLength: 63,
+      default: 'istio-system',
+    },
     virtualHosts: {
       description:
         'inferred: a selectorless ClusterIP Service in a namespace of the mesh is a virtual host unless its label says otherwise. labelled: only a Service with label meshvip.dev/virtual-host: "true" is one.',

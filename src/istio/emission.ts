@@ -1,8 +1,9 @@
 import type { NamespacedName } from '../api/metadata.ts'
-import type { Service } from '../api/service.ts'
-import type { ServiceEntry } from '../api/service-entry.ts'
-import type { Destination, HttpMatch, HttpRoute, VirtualService } from '../api/virtual-service.ts'
+import type { Match, Protocol, Route, VirtualService } from '../api/virtual-service.ts'
 import type { ClusterView } from '../view/view.ts'
+import { type Client, isForSomePods, isOnMesh, notGiven } from './client.ts'
+import type { Delegation } from './delegates.ts'
+import { type DestinationEmission, Destinations, isIdle, meansService } from './destinations.ts'
 import {
   intendedService,
   isClusterLocal,
@@ -10,18 +11,23 @@ import {
   isIPAddress,
   isWildcard,
   type Mesh,
+  matchesEitherWay,
   parseServiceHost,
   resolveShortName,
-  serviceHost,
 } from './hosts.ts'
-import { type PortClass, portClass, protocolClass } from './protocol.ts'
+import { reservedPorts } from './ports.ts'
+import type { PortClass } from './protocol.ts'
+import { type MeshHost, Registry } from './registry.ts'
+import { Rivals, routesOf } from './rivals.ts'
 
 /**
  * Istio does not judge a VirtualService: it emits routes to each sidecar, per host, listener port and protocol, and what is not
- * emitted is silently gone. This is that table, as far as the sidecars' HTTP routes go; every rule of kind *broken* reads it.
- * Istio 1.31 pilot/pkg/networking/core/route/route.go, BuildSidecarVirtualHostWrapper and TranslateRoute.
+ * emitted is silently gone. This is that table for the sidecars of one client; every rule of kind *broken* reads it.
+ * Istio 1.31 pilot/pkg/networking/core/route/route.go, BuildSidecarVirtualHostWrapper and TranslateRoute, for http;
+ * pilot/pkg/networking/core/tls.go, buildSidecarOutboundTCPFilterChainOpts and its twin for TLS, for the others.
  */
 export type Emission = {
+  client: Client
   /** Whether sidecars see the VirtualService at all. */
   onMesh: boolean
   /** Gateways that it lists beside the mesh: what is emitted for them is their business. */
@@ -29,107 +35,88 @@ export type Emission = {
   hosts: readonly HostEmission[]
   /** What the hosts resolve to, each once however often it is named. */
   targets: readonly MeshHost[]
-  /** The ports of the hosts that carry HTTP routes. */
-  httpPorts: readonly number[]
+  /** The ports of the targets that carry each protocol, in the order of the hosts. */
+  ports: Readonly<Record<Protocol, readonly number[]>>
+  /** Hosts and ports that another VirtualService serves first. */
+  taken: readonly Taken[]
   routes: readonly RouteEmission[]
   destinations: readonly DestinationEmission[]
-}
-
-/** A host that Istio's service registry has: that of a Service or of a ServiceEntry. */
-export type MeshHost = {
-  host: string
-  /** Undefined where it comes from a ServiceEntry. */
-  service: Service | undefined
-  ports: readonly { number: number; class: PortClass }[]
+  delegations: readonly Delegation[]
+  /** Whether clients of other namespaces may be given something else. */
+  differs: boolean
 }
 
 /** A name in spec.hosts, and what it stands for. */
-export type HostEmission = { field: string; host: string } & (
-  | { kind: 'resolved'; targets: readonly MeshHost[] }
+export type HostEmission = {
+  field: string
+  host: string
+} /** `targets` are what http routes are emitted for, and `connectionTargets` what tcp and tls routes are. */ & (
+  | { kind: 'resolved'; targets: readonly MeshHost[]; connectionTargets: readonly MeshHost[] }
   /** Looks like a Service, but Istio does not read it so. `means` is undefined for an IP address. */
   | { kind: 'form'; means: NamespacedName | undefined }
   /** In the cluster's domain, without Service; `service` is undefined where no Service could have that name. */
   | { kind: 'missing'; service: NamespacedName | undefined }
+  /** There, but not exported to the client's namespace. */
+  | { kind: 'hidden' }
   /** Outside the cluster's domain, without ServiceEntry; or a wildcard that covers nothing. */
   | { kind: 'foreign' }
   /** Not here, but among the hosts that this cluster cannot show. */
   | { kind: 'unknown' }
 )
 
-/** One match of an HTTP route (or the route itself, where it has none) and the listener ports that carry it. */
+/** What another VirtualService took of one host. */
+export type Taken = { host: string; protocol: Protocol; ports: readonly number[]; by: NamespacedName }
+
+/** One match of a route (or the route itself, where it has none) and the listener ports that carry it. */
 export type RouteEmission = {
-  route: HttpRoute
-  match: HttpMatch | undefined
-  /** In the order of the hosts, each port once. Empty where no sidecar is given it. */
+  route: Route
+  match: Match | undefined
+  /** In the order of the hosts, each port once. Empty where the client is not given it. */
   ports: readonly number[]
   /**
-   * Why it is emitted nowhere: no host, no host with that port, no port of a fitting class, for other gateways only, or an earlier
-   * one takes every request. `unknown` where a host that this cluster cannot show may carry it.
+   * Why it is emitted nowhere: no host, no host with that port, no port of a fitting class, for other gateways or other clients only,
+   * on ports that another VirtualService took, or an earlier route takes all. `unknown` where a host that this cluster cannot show may
+   * carry it, `reserved` where only a port would that Istio leaves out.
    */
-  dropped: 'host' | 'port' | 'class' | 'gateway' | 'shadowed' | 'unknown' | undefined
+  dropped: 'host' | 'port' | 'class' | 'gateway' | 'source' | 'taken' | 'shadowed' | 'reserved' | 'unknown' | undefined
 }
 
-/** A destination of an emitted route, and whether the cluster that it names exists. */
-export type DestinationEmission = {
-  destination: Destination
-  /** The host after expansion of a short name. */
-  host: string
-} & (
-  | { kind: 'exists' }
-  | { kind: 'unknown' }
-  | { kind: 'form'; means: NamespacedName }
-  | { kind: 'missing' }
-  /**
-   * The host exists, the port is not on it. `port` was left out where it is `implied` by the listener; then on some of the listeners
-   * the destination may be `reachable`. `ports` are those that it has.
-   */
-  | { kind: 'port'; ports: readonly number[]; port: number; implied: boolean; reachable: boolean }
-)
-
-export const isOnMesh = ({ gateways }: VirtualService): boolean => gateways.length === 0 || gateways.includes('mesh')
-
-const entryHost = (host: string, { ports }: ServiceEntry): MeshHost => ({
-  host,
-  service: undefined,
-  ports: ports.map((port) => ({ number: port.number, class: protocolClass(port.protocol) })),
-})
-
-const meshHosts = (host: string, view: ClusterView, mesh: Mesh): MeshHost[] => {
-  const name = parseServiceHost(host, mesh.clusterDomain)
-  const exact = name === undefined ? undefined : view.service(name)
-  const services = isWildcard(host) ? view.servicesUnder(host) : exact === undefined ? [] : [exact]
-  return [
-    ...services.map((service) => ({
-      host: serviceHost(service, mesh.clusterDomain),
-      service,
-      ports: service.ports.map((port) => ({ number: port.port, class: portClass(port) })),
-    })),
-    ...view.serviceEntries(host).map((entry) => entryHost(host, entry)),
-  ]
+const protocolsOf: Readonly<Record<PortClass, readonly Protocol[]>> = {
+  HTTP: ['http'],
+  undetermined: ['http', 'tcp'],
+  TCP: ['tcp'],
+  TLS: ['tls'],
+  UDP: [],
 }
 
-/** Whether a dotted name of two labels, such as `orders.shop`, means a Service: only if its second label is a namespace. */
-const meansService = (host: string, means: NamespacedName, owner: NamespacedName, view: ClusterView): boolean =>
-  host.toLowerCase().replace(/\.$/, '').split('.').length !== 2 ||
-  means.namespace === owner.namespace ||
-  view.namespace(means.namespace) !== undefined ||
-  view.service(means) !== undefined
+/** What a port of a host carries; an HTTP port that Istio keeps for itself has no listener. */
+const carriedBy = ({ number, class: portClass }: MeshHost['ports'][number]): readonly Protocol[] =>
+  portClass === 'HTTP' && reservedPorts.get(number)?.skipsHttp ? [] : protocolsOf[portClass]
 
 const emitHost = (
   host: string,
   field: string,
   virtualService: VirtualService,
-  targetsOf: (resolved: string) => readonly MeshHost[],
+  hasConnections: boolean,
+  registry: Registry,
   view: ClusterView,
   mesh: Mesh,
 ): HostEmission => {
-  // Hosts are compared in lower case; route.go, separateVSHostsAndServices.
-  const resolved = resolveShortName(host, virtualService.namespace, mesh.clusterDomain).toLowerCase()
-  const targets = targetsOf(resolved)
-  if (targets.length > 0) return { field, host, kind: 'resolved', targets }
+  const written = resolveShortName(host, virtualService.namespace, mesh.clusterDomain)
+  // Hosts of http routes are compared in lower case (route.go, separateVSHostsAndServices), those of others as they are (tls.go).
+  const resolved = written.toLowerCase()
+  const one = isWildcard(resolved) ? undefined : registry.getIgnoringCase(resolved)
+  const targets = isWildcard(resolved) ? registry.under(resolved) : one === undefined ? [] : [one]
+  const connectionTargets = hasConnections
+    ? [...targets, ...registry.over(resolved)].filter((target) => matchesEitherWay(written, target.host))
+    : []
+  if (targets.length > 0 || connectionTargets.length > 0) {
+    return { field, host, kind: 'resolved', targets, connectionTargets }
+  }
   if (isForeign(resolved, mesh)) return { field, host, kind: 'unknown' }
   if (isIPAddress(host)) return { field, host, kind: 'form', means: undefined }
   if (isWildcard(host)) return { field, host, kind: 'foreign' }
+  if (registry.hides(resolved)) return { field, host, kind: 'hidden' }
   if (isClusterLocal(resolved, mesh.clusterDomain)) {
     return { field, host, kind: 'missing', service: parseServiceHost(resolved, mesh.clusterDomain) }
   }
@@ -139,35 +126,88 @@ const emitHost = (
     : { field, host, kind: 'foreign' }
 }
 
-const carriesHttp = (portClass: PortClass): boolean => portClass === 'HTTP' || portClass === 'undetermined'
+/** What is known of a port number, over all hosts that have it. */
+type Listener = { carries: Set<Protocol>; taken: Set<Protocol>; reserved: boolean }
 
-/** The listener ports that the hosts have, and whether each carries HTTP routes. */
-type Listeners = ReadonlyMap<number, boolean>
+/** The listeners of the hosts, and what others took of them. */
+class Listeners {
+  readonly #ports = new Map<number, Listener>()
+  readonly #taken = new Map<string, Taken & { ports: number[] }>()
+  /** Per port, the conditions of tls matches that are served already. */
+  readonly #tls = new Map<number, Set<string>>()
+  readonly #protocols: ReadonlySet<Protocol>
 
-const listenersOf = (targets: readonly MeshHost[]): Listeners => {
-  const listeners = new Map<number, boolean>()
-  for (const { ports } of targets) {
-    for (const port of ports) {
-      listeners.set(port.number, listeners.get(port.number) === true || carriesHttp(port.class))
+  constructor(protocols: ReadonlySet<Protocol>) {
+    this.#protocols = protocols
+  }
+
+  add(target: MeshHost, isForConnections: boolean, rivals: Rivals): void {
+    for (const port of target.ports) {
+      const { number } = port
+      const listener = this.#ports.get(number) ?? { carries: new Set(), taken: new Set(), reserved: false }
+      this.#ports.set(number, listener)
+      if (port.class === 'HTTP' && reservedPorts.get(number)?.skipsHttp) listener.reserved = true
+      for (const protocol of carriedBy(port)) {
+        if ((protocol !== 'http') !== isForConnections) continue
+        const by = this.#protocols.has(protocol) ? rivals.takerOf(target, protocol, number) : undefined
+        if (by === undefined) listener.carries.add(protocol)
+        else this.#take(target.host, protocol, number, by)
+        if (protocol === 'tls' && this.#protocols.has('tls'))
+          this.#handleTls(number, rivals.tlsConditions(target, number))
+      }
     }
   }
-  return listeners
+
+  #take(host: string, protocol: Protocol, port: number, { namespace, name }: VirtualService): void {
+    this.#ports.get(port)?.taken.add(protocol)
+    const key = `${protocol} ${host} ${namespace}/${name}`
+    const taken = this.#taken.get(key) ?? { host, protocol, ports: [], by: { namespace, name } }
+    taken.ports.push(port)
+    this.#taken.set(key, taken)
+  }
+
+  #handleTls(port: number, conditions: readonly string[]): void {
+    const handled = this.#tls.get(port) ?? new Set()
+    for (const one of conditions) handled.add(one)
+    this.#tls.set(port, handled)
+  }
+
+  /** Notes that a tls match is served on a port; false where one with the same conditions was before. */
+  handle(port: number, conditions: string): boolean {
+    const isNew = !this.#tls.get(port)?.has(conditions)
+    this.#handleTls(port, [conditions])
+    return isNew
+  }
+
+  get(port: number): Listener | undefined {
+    return this.#ports.get(port)
+  }
+
+  get taken(): readonly Taken[] {
+    return [...this.#taken.values()]
+  }
+
+  /** The ports that carry a protocol, in their order. */
+  carrying(protocol: Protocol): number[] {
+    return [...this.#ports].flatMap(([number, { carries }]) => (carries.has(protocol) ? [number] : []))
+  }
+
+  /** Whether any port carries a protocol but for others that took it. */
+  isTaken(protocol: Protocol): boolean {
+    return [...this.#ports.values()].some(({ taken }) => taken.has(protocol))
+  }
 }
 
-/** The ports among these listeners that carry HTTP routes. */
-const httpPorts = (listeners: Listeners): number[] =>
-  [...listeners].flatMap(([number, isHttp]) => (isHttp ? [number] : []))
-
-/** The ports on which no route yet takes every request. */
+/** The ports of one protocol on which no route yet takes everything. */
 class OpenPorts {
-  /** Those that carry HTTP routes, in their order: one array that matches share for as long as none is closed. */
-  http: readonly number[]
-  readonly hadAny: boolean
+  /** Those that carry it, in their order: one array that matches share for as long as none is closed. */
+  ports: readonly number[]
+  readonly all: readonly number[]
   readonly #closed = new Set<number>()
 
-  constructor(http: readonly number[]) {
-    this.http = http
-    this.hadAny = http.length > 0
+  constructor(ports: readonly number[]) {
+    this.ports = ports
+    this.all = ports
   }
 
   has(port: number): boolean {
@@ -177,154 +217,134 @@ class OpenPorts {
   close(ports: readonly number[]): void {
     if (ports.length === 0) return
     for (const port of ports) this.#closed.add(port)
-    this.http = this.http.filter((port) => this.has(port))
+    this.ports = this.ports.filter((port) => this.has(port))
   }
 }
 
-/**
- * What becomes of a match. Without a host there are no `listeners`; `unseen` says that there are hosts of which nobody here knows
- * the listeners.
- */
+/** All that the matches of one VirtualService are put against. */
+type Circumstances = {
+  client: Client
+  /** Undefined without a host. */
+  listeners: Listeners | undefined
+  open: Readonly<Record<Protocol, OpenPorts>>
+  /** Whether there are hosts of which nobody here knows the listeners. */
+  unseen: boolean
+}
+
 const emitMatch = (
-  route: HttpRoute,
-  match: HttpMatch | undefined,
-  listeners: Listeners | undefined,
-  open: OpenPorts,
-  unseen: boolean,
+  route: Route,
+  match: Match | undefined,
+  { client, listeners, open, unseen }: Circumstances,
 ): RouteEmission => {
+  const { protocol } = route
   const dropped = (reason: RouteEmission['dropped']): RouteEmission => ({ route, match, ports: [], dropped: reason })
-  if (match !== undefined && match.gateways.length > 0 && !match.gateways.includes('mesh')) return dropped('gateway')
+  const gap = match === undefined ? undefined : notGiven(match, protocol === 'http', client)
+  if (gap !== undefined) return dropped(gap)
   if (listeners === undefined) return dropped(unseen ? 'unknown' : 'host')
+  const { ports: free, all } = open[protocol]
   const wanted = match?.port
+  const listener = wanted === undefined ? undefined : listeners.get(wanted)
   // Once anything HTTP listens on port 80, sidecars are given every VirtualService there, also for hosts without that port.
-  const isCarried = wanted === undefined ? open.hadAny : (listeners.get(wanted) ?? (wanted === 80 ? true : undefined))
-  if (isCarried === undefined) return dropped(unseen ? 'unknown' : 'port')
-  if (!isCarried) return dropped(unseen ? 'unknown' : 'class')
-  const ports = wanted === undefined ? open.http : open.has(wanted) ? [wanted] : []
+  const isStray = protocol === 'http' && wanted === 80 && listener === undefined
+  if (wanted !== undefined && listener === undefined && !isStray) return dropped(unseen ? 'unknown' : 'port')
+  const isCarried = isStray || (listener === undefined ? all.length > 0 : listener.carries.has(protocol))
+  if (!isCarried) {
+    if (listener === undefined ? listeners.isTaken(protocol) : listener.taken.has(protocol)) return dropped('taken')
+    if (listener?.reserved) return dropped('reserved')
+    return dropped(unseen ? 'unknown' : 'class')
+  }
+  const left = wanted === undefined ? free : open[protocol].has(wanted) ? [wanted] : []
+  const ports = protocol === 'tls' ? left.filter((port) => listeners.handle(port, match?.conditions ?? '')) : left
   return ports.length === 0 ? dropped('shadowed') : { route, match, ports, dropped: undefined }
 }
 
-/** What a destination names: by its very text, a wildcard included, which only a ServiceEntry can have. */
-const destinationHosts = (host: string, view: ClusterView, mesh: Mesh): MeshHost[] =>
-  isWildcard(host)
-    ? view
-        .serviceEntries(host)
-        .filter((entry) => entry.hosts.includes(host))
-        .map((entry) => entryHost(host, entry))
-    : meshHosts(host, view, mesh)
+const noPorts = { http: [], tcp: [], tls: [] }
 
-/** The clusters of a host by their ports; `alias` stands for those of another host, and undefined for none at all. */
-type Clusters =
-  | {
-      ports: readonly number[]
-      /** Those of these ports that it does not have. */
-      absentOf(ports: readonly number[]): readonly number[]
-    }
-  | 'alias'
-  | undefined
-
-const clustersOf = (host: string, view: ClusterView, mesh: Mesh): Clusters => {
-  const targets = destinationHosts(host, view, mesh)
-  if (targets.length === 0) return undefined
-  // An ExternalName Service stands for another host, whose ports count.
-  if (targets.some(({ service }) => service?.type === 'ExternalName')) return 'alias'
-  // There are no clusters for UDP ports: cluster.go, buildOutboundClusters.
-  const ports = targets.flatMap((target) => target.ports).flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
-  const numbers = new Set(ports)
-  // Many destinations may be asked about the same listeners.
-  const known = new WeakMap<readonly number[], readonly number[]>()
-  const absentOf = (wanted: readonly number[]) => {
-    const absent = known.get(wanted) ?? wanted.filter((number) => !numbers.has(number))
-    known.set(wanted, absent)
-    return absent
-  }
-  return { ports, absentOf }
-}
-
-const emitDestination = (
-  destination: Destination,
-  listenerPorts: readonly number[],
-  virtualService: VirtualService,
-  clustersOfHost: (host: string) => Clusters,
-  view: ClusterView,
-  mesh: Mesh,
-): DestinationEmission => {
-  const host = resolveShortName(destination.host, virtualService.namespace, mesh.clusterDomain)
-  const clusters = clustersOfHost(host)
-  if (clusters === 'alias') return { destination, host, kind: 'exists' }
-  if (clusters === undefined) {
-    if (isForeign(host.toLowerCase(), mesh)) return { destination, host, kind: 'unknown' }
-    const means = intendedService(destination.host, virtualService.namespace, mesh.clusterDomain)
-    const misspelt =
-      means !== undefined &&
-      host !== serviceHost(means, mesh.clusterDomain) &&
-      meansService(destination.host, means, virtualService, view)
-    return misspelt ? { destination, host, kind: 'form', means } : { destination, host, kind: 'missing' }
-  }
-  const { ports, absentOf } = clusters
-  // A sidecar looks a destination up among the Services that have the listener's port: route.go, GetDestinationCluster.
-  const implied = destination.port === undefined
-  const wanted = destination.port === undefined ? listenerPorts : [destination.port]
-  const absent = absentOf(wanted)
-  const [port] = absent
-  if (port === undefined) return { destination, host, kind: 'exists' }
-  return { destination, host, kind: 'port', ports, port, implied, reachable: absent.length < wanted.length }
-}
-
-/** Remembers the answers of a function. */
-const memoized = <T>(answer: (key: string) => T): ((key: string) => T) => {
-  const answers = new Map<string, { value: T }>()
-  return (key) => {
-    const known = answers.get(key) ?? { value: answer(key) }
-    answers.set(key, known)
-    return known.value
-  }
-}
-
-/** Istio drops a destination of weight 0 beside others when its cluster is missing; the rest of the route works. */
-const isIdle = (destination: Destination, route: HttpRoute): boolean =>
-  route.destinations.length > 1 && !destination.isMirror && (destination.weight ?? 0) === 0
-
-/** The emission of a VirtualService. Delegates (no hosts) and what is off the mesh have no hosts and routes of their own here. */
-export const emit = (virtualService: VirtualService, view: ClusterView, mesh: Mesh): Emission => {
+/** The emission of a VirtualService for a client. Delegates (no hosts) and what is off the mesh have no hosts and routes here. */
+export const emit = (virtualService: VirtualService, client: Client, view: ClusterView, mesh: Mesh): Emission => {
   const onMesh = isOnMesh(virtualService)
   const otherGateways = virtualService.gateways.filter((gateway) => gateway !== 'mesh')
+  const nothing = { targets: [], ports: noPorts, taken: [], routes: [], destinations: [], delegations: [] }
   if (!onMesh || virtualService.hosts.length === 0) {
-    return { onMesh, otherGateways, hosts: [], targets: [], httpPorts: [], routes: [], destinations: [] }
+    return { client, onMesh, otherGateways, hosts: [], ...nothing, differs: false }
   }
-  const targetsOf = memoized((resolved) => meshHosts(resolved, view, mesh))
-  const hosts = virtualService.hosts.map((host, index) =>
-    emitHost(host, `spec.hosts[${index}]`, virtualService, targetsOf, view, mesh),
-  )
-  const targets = [...new Set(hosts.flatMap((host) => (host.kind === 'resolved' ? [host.targets] : [])))].flat()
-  const listeners = targets.length === 0 ? undefined : listenersOf(targets)
-  const http = listeners === undefined ? [] : httpPorts(listeners)
-  const unseen = hosts.some(({ kind }) => kind === 'unknown')
-  const open = new OpenPorts(http)
-  const clustersOfHost = memoized((host) => clustersOf(host, view, mesh))
+  const registry = new Registry(client, view, mesh)
+  const rivals = new Rivals(virtualService, client, view, mesh)
+  const { routes: written, delegations } = routesOf(virtualService, view, mesh)
+  const used = new Set(written.map(({ protocol }) => protocol))
+  const hasConnections = used.has('tcp') || used.has('tls')
+  const resolve = (host: string, index: number) =>
+    emitHost(host, `spec.hosts[${index}]`, virtualService, hasConnections, registry, view, mesh)
+  const known = new Map<string, HostEmission>()
+  const hosts = virtualService.hosts.map((host, index): HostEmission => {
+    // Many hosts may be the same one, and a wildcard takes its time.
+    const emission = known.get(host) ?? resolve(host, index)
+    known.set(host, emission)
+    return { ...emission, field: `spec.hosts[${index}]` }
+  })
+  const resolved = [...known.values()].flatMap((host) => (host.kind === 'resolved' ? [host] : []))
+  const unique = (all: readonly MeshHost[]): MeshHost[] => [
+    ...new Map(all.map((target) => [target.host, target])).values(),
+  ]
+  const targets = unique(resolved.flatMap((host) => host.targets))
+  const connectionTargets = unique(resolved.flatMap((host) => host.connectionTargets))
+  const listeners = new Listeners(used)
+  for (const target of targets) listeners.add(target, false, rivals)
+  for (const target of connectionTargets) listeners.add(target, true, rivals)
+  const ports = {
+    http: listeners.carrying('http'),
+    tcp: listeners.carrying('tcp'),
+    tls: listeners.carrying('tls'),
+  }
+  const circumstances: Circumstances = {
+    client,
+    listeners: resolved.length === 0 ? undefined : listeners,
+    open: { http: new OpenPorts(ports.http), tcp: new OpenPorts(ports.tcp), tls: new OpenPorts(ports.tls) },
+    unseen: hosts.some(({ kind }) => kind === 'unknown'),
+  }
+  const clusters = new Destinations(virtualService, client, registry, view, mesh)
   const routes: RouteEmission[] = []
   const destinations: DestinationEmission[] = []
-  for (const route of virtualService.http) {
-    const matches = (route.matches.length === 0 ? [undefined] : route.matches).map((match) => {
-      const emission = emitMatch(route, match, listeners, open, unseen)
-      // Istio stops at the first match that takes every request: route.go, BuildHTTPRoutesForVirtualService.
-      if (match?.isCatchAll ?? true) open.close(emission.ports)
-      return emission
-    })
+  for (const route of written) {
+    const { protocol } = route
+    const isHttp = protocol === 'http'
+    // A tls route without match, which the API forbids, is emitted nowhere.
+    const matches = (route.matches.length === 0 ? (protocol === 'tls' ? [] : [undefined]) : route.matches).map(
+      (match) => {
+        const emission = emitMatch(route, match, circumstances)
+        const takesAll = match === undefined || (match.isCatchAll && !isForSomePods(match, isHttp, client))
+        // Istio stops at the first match that takes every request: route.go, BuildHTTPRoutesForVirtualService.
+        if (takesAll) circumstances.open[protocol].close(emission.ports)
+        return emission
+      },
+    )
     for (const emission of matches) routes.push(emission)
     const lists = [...new Set(matches.map((emission) => emission.ports))]
     const [only = [], ...others] = lists
-    const ports = others.length === 0 ? only : [...new Set(lists.flat())]
+    const emitted = others.length === 0 ? only : [...new Set(lists.flat())]
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
     // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
     const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')
     const unknown = matches.some(({ dropped }) => dropped === 'unknown')
-    if (ports.length === 0 && (otherGateways.length > 0 || !(broken || unknown))) continue
+    if (emitted.length === 0 && (otherGateways.length > 0 || !(broken || unknown))) continue
     for (const destination of [...route.destinations, ...route.mirrors]) {
-      if (isIdle(destination, route)) continue
-      const heard = ports.length === 0 && !unknown ? http : ports
-      destinations.push(emitDestination(destination, heard, virtualService, clustersOfHost, view, mesh))
+      if (route.answers || isIdle(destination, route)) continue
+      const heard = emitted.length === 0 && !unknown ? ports[protocol] : emitted
+      destinations.push(clusters.emit(destination, protocol, heard))
     }
   }
-  return { onMesh, otherGateways, hosts, targets, httpPorts: http, routes, destinations }
+  const hasSource = written.some(({ matches }) => matches.some(({ sourceNamespace }) => sourceNamespace !== ''))
+  return {
+    client,
+    onMesh,
+    otherGateways,
+    hosts,
+    targets: unique([...targets, ...connectionTargets]),
+    ports,
+    taken: listeners.taken,
+    routes,
+    destinations,
+    delegations,
+    differs: registry.differs || rivals.differs || clusters.differs || hasSource,
+  }
 }

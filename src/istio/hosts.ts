@@ -30,12 +30,17 @@ export const isWildcard = (host: string): boolean => host.startsWith('*')
 export const matchesHost = (pattern: string, host: string): boolean =>
   isWildcard(pattern) ? host.endsWith(pattern.slice(1)) : pattern === host
 
+/** Whether two hosts meet: the same, or one under the other. Istio 1.31 pkg/config/host/name.go, Matches. */
+export const matchesEitherWay = (a: string, b: string): boolean => matchesHost(a, b) || matchesHost(b, a)
+
 /** What must be known of a mesh to read its hosts. */
 export type Mesh = {
   /** The domain of the cluster's DNS. */
   readonly clusterDomain: string
   /** Patterns of hosts that this cluster cannot show, in lower case: of other clusters, or that istiod does not discover. */
   readonly foreignHosts: readonly string[]
+  /** Where DestinationRules for the whole mesh are (MeshConfig.rootNamespace). */
+  readonly rootNamespace: string
 }
 
 /** Whether a host that is not found here, or what lies under it, may be there all the same. In lower case. */

@@ -1,13 +1,15 @@
 import type { NamespacedName } from '../api/metadata.ts'
 import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import { emit } from '../istio/emission.ts'
+import { elsewhere } from '../istio/client.ts'
+import { emissionsFor } from '../istio/clients.ts'
+import type { Emission } from '../istio/emission.ts'
 import type { ClusterView } from '../view/view.ts'
 import { exemptionFor, exemptionNote } from './exemption.ts'
 import type { Action, Finding } from './finding.ts'
 import { serviceRules, virtualServiceRules } from './index.ts'
 import { actionFor } from './policy.ts'
-import type { Context, Rule } from './rule.ts'
+import type { Context, Rule, VirtualServiceSubject } from './rule.ts'
 import { isSelected, type VirtualHostBy, virtualHostBy, virtualServiceScope } from './virtual-host.ts'
 
 /** A finding and what comes of it. */
@@ -125,16 +127,48 @@ export const judgeService = (service: Service, before: Service | undefined, circ
   }
 }
 
+const nameOfClients = ({ client }: Emission): string =>
+  client.namespace === elsewhere ? 'other namespaces' : `namespace ${client.namespace}`
+
+/** Whether clients are not given what a finding is about at all. */
+const isSpared = ({ routes }: Emission, field: string): boolean => {
+  const about = routes.filter(({ route, match }) =>
+    [match?.field ?? route.field, ...[...route.destinations, ...route.mirrors].map((one) => one.field)].some(
+      (part) => field === part || field.startsWith(`${part}.`),
+    ),
+  )
+  return about.length > 0 && about.every(({ dropped }) => dropped === 'source')
+}
+
+/** Of the findings for several clients each once. What does not concern all of them that it could is a warning, and says whom. */
+const acrossClients = (emissions: readonly Emission[], lists: readonly (readonly Found[])[]): Found[] => {
+  const [first = []] = lists
+  if (lists.length === 1) return [...first]
+  const all = new Map(lists.flat().map((one) => [`${identity(one.finding)} ${one.finding.field}`, one]))
+  const known = lists.map((list) => new Set(list.map(({ finding }) => `${identity(finding)} ${finding.field}`)))
+  return [...all].map(([key, one]) => {
+    const fine = emissions.some((emission, index) => !known[index]?.has(key) && !isSpared(emission, one.finding.field))
+    if (!fine) return one
+    const concerned = emissions.filter((_, index) => known[index]?.has(key)).map(nameOfClients)
+    const problem = `${one.finding.problem} (for sidecars in ${concerned.join(' and ')})`
+    return { ...one, finding: { ...one.finding, problem, atMost: 'warn' } }
+  })
+}
+
 const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] => {
   const { policy, view } = circumstances
-  const emission = emit(virtualService, view, policy)
-  const scope = virtualServiceScope(virtualService, emission, view, policy)
-  if (scope === 'none') return []
+  const emissions = emissionsFor(virtualService, view, policy)
+  const scopes = emissions.map((emission) => virtualServiceScope(virtualService, emission, view, policy))
+  const scope = (['virtual-host', 'other'] as const).find((one) => scopes.includes(one))
+  if (scope === undefined) return []
   const column = scope === 'virtual-host' ? 'virtualHost' : 'other'
   // Istio honours VirtualServices in every namespace; outside the mesh's own we only advise.
   const limit: Action = isSelected(virtualService.namespace, view) ? 'deny' : 'warn'
-  return run(virtualServiceRules, { ...circumstances, virtualService, emission }, (rule) =>
-    milder(actionFor(policy, rule.id, column, labelsOf(virtualService.namespace, view)), limit),
+  const labels = labelsOf(virtualService.namespace, view)
+  const actionOf = (rule: Rule<VirtualServiceSubject>) => milder(actionFor(policy, rule.id, column, labels), limit)
+  return acrossClients(
+    emissions,
+    emissions.map((emission) => run(virtualServiceRules, { ...circumstances, virtualService, emission }, actionOf)),
   )
 }
 

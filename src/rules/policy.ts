@@ -48,6 +48,7 @@ export type Policy = Mesh & {
 export const defaultPolicy: Policy = Object.freeze({
   clusterDomain: 'cluster.local',
   foreignHosts: [],
+  rootNamespace: 'istio-system',
   virtualHosts: 'inferred',
   pools: [createPool('240.240.0.0/16')],
   allowedExternalIPs: [],

@@ -12,7 +12,7 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
   check: ({ emission }) => {
     // As long as a host is not there, nobody knows its ports.
     if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
-    return emission.routes.flatMap(({ match, dropped }) => {
+    return emission.routes.flatMap(({ route, match, dropped }) => {
       if (dropped !== 'port' || match?.port === undefined) return []
       const mayBeGateways =
         emission.otherGateways.length > 0 &&
@@ -25,7 +25,7 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
           mismatch: true as const,
           problem: `no host has port ${match.port}`,
           reason: 'no sidecar is given this match, and its requests are not routed',
-          fix: `write a port of the hosts (${listed(emission.httpPorts) || 'they have none for HTTP'}), or leave it out to match them all`,
+          fix: `write a port of the hosts (${listed(emission.ports[route.protocol]) || `they have none for ${route.protocol}`}), or leave it out to match them all`,
         },
       ]
     })

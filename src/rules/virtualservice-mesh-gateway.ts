@@ -13,7 +13,7 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
     'the virtual host’s own empty cluster: 503. It is compared letter by letter: `Mesh` and `istio-system/mesh` are names of ' +
     'Gateway objects. An absent or empty list means the mesh; it works, but the runbook wants it said, since whoever adds a ' +
     'gateway later would take the mesh away without noticing.',
-  check: ({ virtualService: { gateways, hasTcpRoutes }, emission }) => {
+  check: ({ virtualService: { gateways }, emission }) => {
     // A host that is not there yet may turn out to be no virtual host's.
     const rests = emission.hosts.some(({ kind }) => kind === 'missing') ? { missing: true as const } : {}
     if (gateways.length === 0) {
@@ -51,8 +51,7 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
       ]
     }
     const [first] = emission.routes
-    if (first?.match === undefined || hasTcpRoutes || !emission.routes.every(({ dropped }) => dropped === 'gateway'))
-      return []
+    if (first?.match === undefined || !emission.routes.every(({ dropped }) => dropped === 'gateway')) return []
     return [
       {
         field: `${first.match.field}.gateways`,

@@ -4,7 +4,7 @@ import type { Kind, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
 import { mayBeVirtualHost, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import { isWildcard, matchesHost, resolveShortName } from '../istio/hosts.ts'
+import { isWildcard, matchesEitherWay, resolveShortName } from '../istio/hosts.ts'
 import { IndexedObjects } from './indexed-objects.ts'
 import { Shared } from './shared.ts'
 import type { ClusterView, Holder } from './view.ts'
@@ -45,8 +45,13 @@ const withWildcards = (host: string): string[] => {
   return [host, ...labels.map((_, index) => ['*', ...labels.slice(index + 1)].join('.'))]
 }
 
-const destinationsOf = ({ http }: VirtualService): string[] =>
-  http.flatMap(({ destinations, mirrors }) => [...destinations, ...mirrors].map(({ host }) => host))
+const destinationsOf = ({ routes }: VirtualService): string[] =>
+  routes.flatMap(({ destinations, mirrors }) => [...destinations, ...mirrors].map(({ host }) => host))
+
+const delegatesOf = ({ namespace, routes }: VirtualService): NamespacedName[] =>
+  routes.flatMap(({ delegate }) =>
+    delegate === undefined ? [] : [{ namespace: delegate.namespace || namespace, name: delegate.name }],
+  )
 
 /** Objects in memory, with an index for each question that rules ask. */
 export class ObjectStore implements ClusterView {
@@ -85,10 +90,11 @@ export class ObjectStore implements ClusterView {
         ...destinationsOf(virtualService)
           .map(hostIn(virtualService.namespace))
           .map((host) => `destination ${host}`),
+        ...delegatesOf(virtualService).map((delegate) => `delegate ${formatName(delegate)}`),
       ]),
       DestinationRule: new IndexedObjects(({ host, namespace }) => [hostIn(namespace)(host)]),
       ServiceEntry: new IndexedObjects(({ hosts, addresses, ranges }) => [
-        ...hosts.map((host) => `host ${host}`),
+        ...hosts.map((host) => `host ${host.toLowerCase()}`),
         ...addresses.map((address) => `address ${address}`),
         // Few entries have any, so that these are looked through one by one.
         ...(ranges.length === 0 ? [] : ['ranges']),
@@ -139,12 +145,27 @@ export class ObjectStore implements ClusterView {
 
   serviceEntries(host: string) {
     const entries = this.#objects.ServiceEntry
-    if (!isWildcard(host)) return entries.under(`host ${host}`)
-    return [...entries.all()].filter((entry) => entry.hosts.some((listed) => matchesHost(host, listed)))
+    if (!isWildcard(host)) return this.#under(entries, host)
+    return [...entries.all()].filter((entry) =>
+      entry.hosts.some((listed) => matchesEitherWay(host, listed.toLowerCase())),
+    )
+  }
+
+  /** The objects that list a host, or a wildcard over it. */
+  #under<T extends NamespacedName>(objects: IndexedObjects<T>, host: string): T[] {
+    return [...new Set(withWildcards(host).flatMap((listed) => objects.under(`host ${listed}`)))]
+  }
+
+  virtualService(name: NamespacedName) {
+    return this.#objects.VirtualService.get(name)
+  }
+
+  virtualServicesWithDelegate(name: NamespacedName) {
+    return this.#objects.VirtualService.under(`delegate ${formatName(name)}`)
   }
 
   virtualServices(host: string) {
-    return [...new Set(withWildcards(host).flatMap((listed) => this.#objects.VirtualService.under(`host ${listed}`)))]
+    return this.#under(this.#objects.VirtualService, host)
   }
 
   virtualServicesTo(host: string) {

@@ -138,6 +138,16 @@ export class ReadThroughView implements ClusterView {
     return this.store.virtualServices(host)
   }
 
+  virtualService(name: NamespacedName) {
+    this.wantObject('VirtualService', name)
+    return this.store.virtualService(name)
+  }
+
+  virtualServicesWithDelegate(name: NamespacedName) {
+    this.#wantAll('VirtualService')
+    return this.store.virtualServicesWithDelegate(name)
+  }
+
   virtualServicesTo(host: string) {
     this.#wantAll('VirtualService')
     return this.store.virtualServicesTo(host)

@@ -33,10 +33,13 @@ export type ClusterView = {
   servicesUnder(wildcard: string): readonly Service[]
   /** The Services of a namespace that have this port and may be virtual hosts by their own fields. */
   virtualHostCandidates(namespace: string, port: number): readonly Service[]
-  /** The ServiceEntries that list this very host, or, for a wildcard, any host under it. */
+  /** The ServiceEntries that list a host in any spelling, or a wildcard over it, or, for a wildcard, any host under it. In lower case. */
   serviceEntries(host: string): readonly ServiceEntry[]
   /** The VirtualServices that list this host, in any spelling that Istio takes for it, or a wildcard over it. */
   virtualServices(host: string): readonly VirtualService[]
+  virtualService(name: NamespacedName): VirtualService | undefined
+  /** The VirtualServices that have a route whose delegate is this one. */
+  virtualServicesWithDelegate(name: NamespacedName): readonly VirtualService[]
   /** The VirtualServices with a destination, or a mirror, of this host. */
   virtualServicesTo(host: string): readonly VirtualService[]
   /** The DestinationRules for this host, or for a wildcard over it. */

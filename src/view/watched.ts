@@ -19,7 +19,7 @@ const watched: readonly { kind: Kind; labels?: string }[] = [
 ]
 
 /**
- * What is watched, and for the rest what is read. A Namespace or a Service that is not in view is looked for, too: of a batch that is
+ * What is watched, and for the rest what is read. A Namespace, a Service or a delegate that is not in view is looked for, too: of a batch that is
  * applied, the event of one object may come after the review of the next. So is the claim on an address, on which it rests that nobody
  * else has it.
  */
@@ -62,6 +62,14 @@ class WatchedView implements ClusterView {
 
   virtualServices(host: string) {
     return this.#of('VirtualService').virtualServices(host)
+  }
+
+  virtualService(name: NamespacedName) {
+    return this.#of('VirtualService').virtualService(name) ?? this.#rest.virtualService(name)
+  }
+
+  virtualServicesWithDelegate(name: NamespacedName) {
+    return this.#of('VirtualService').virtualServicesWithDelegate(name)
   }
 
   virtualServicesTo(host: string) {

@@ -11,22 +11,24 @@ t.test('a DestinationRule is read whole', async (t) => {
     exportTo: ['.'],
     workloadSelector: { matchLabels: { app: 'orders' } },
   }
-  t.strictSame(parseDestinationRule({ metadata, spec }), {
+  t.strictSame(parseDestinationRule({ metadata: { ...metadata, creationTimestamp: '2026-01-02T03:04:05Z' }, spec }), {
     ...metadata,
+    created: '2026-01-02T03:04:05Z',
     host: 'orders',
     subsets: ['v1', ''],
     exportTo: ['.'],
-    hasWorkloadSelector: true,
+    workloadSelector: new Map([['app', 'orders']]),
   })
 })
 
 t.test('one without spec is for no host', async (t) => {
   t.strictSame(parseDestinationRule({ metadata }), {
     ...metadata,
+    created: '',
     host: '',
     subsets: [],
     exportTo: [],
-    hasWorkloadSelector: false,
+    workloadSelector: undefined,
   })
 })
 

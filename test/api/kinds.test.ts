@@ -174,7 +174,10 @@ t.test('a ServiceEntry has the addresses that it was given and those that Istio 
   t.strictSame(entry, {
     namespace: 'shop',
     name: 'pay',
+    created: '',
     hosts: ['pay.example.com', '*.pay.example.com'],
+    resolution: 'NONE',
+    exportTo: [],
     ports: [
       { number: 443, protocol: 'TLS' },
       { number: 0, protocol: '' },
@@ -182,7 +185,17 @@ t.test('a ServiceEntry has the addresses that it was given and those that Istio 
     addresses: ['192.0.2.7', '240.240.0.1'],
     ranges: [{ family: 4, first: 0xf0f00700n, last: 0xf0f007ffn }],
   })
-  t.strictSame(parseServiceEntry({}), { namespace: '', name: '', hosts: [], ports: [], addresses: [], ranges: [] })
+  t.strictSame(parseServiceEntry({}), {
+    namespace: '',
+    name: '',
+    created: '',
+    hosts: [],
+    resolution: 'NONE',
+    exportTo: [],
+    ports: [],
+    addresses: [],
+    ranges: [],
+  })
 })
 
 t.test('Endpoints tell who made them', async (t) => {

@@ -12,6 +12,8 @@ t.test('a Service without any field has the defaults of Kubernetes', async (t) =
     clusterIP: undefined,
     hasSelector: false,
     ports: [],
+    externalName: '',
+    exportTo: [],
     externalIPs: [],
     loadBalancerIPs: [],
   })
@@ -56,6 +58,8 @@ t.test('a Service is read whole', async (t) => {
       { name: '', port: 53, protocol: 'UDP', appProtocol: undefined },
       { name: '', port: 9090, protocol: 'TCP', appProtocol: undefined },
     ],
+    externalName: '',
+    exportTo: [],
     externalIPs: ['240.240.200.1', '192.0.2.1'],
     loadBalancerIPs: ['198.51.100.1'],
   })
@@ -71,6 +75,17 @@ t.test('single fields', async (t) => {
       'an owner that is no controller counts as none',
       { metadata: { ownerReferences: [{ controller: false }, {}] } },
       { hasController: false },
+    ],
+    [
+      'what an ExternalName Service stands for',
+      { spec: { type: 'ExternalName', externalName: 'pay.example.com' } },
+      { type: 'ExternalName', externalName: 'pay.example.com' },
+    ],
+    ['another type stands for itself', { spec: { externalName: 'pay.example.com' } }, { externalName: '' }],
+    [
+      'the namespaces that see it',
+      { metadata: { annotations: { 'networking.istio.io/exportTo': '., pay' } } },
+      { exportTo: ['.', 'pay'] },
     ],
     ['an empty selector selects nothing', { spec: { selector: {} } }, { hasSelector: false }],
     ['an empty clusterIP is none yet', { spec: { clusterIP: '' } }, { clusterIP: undefined }],

@@ -19,6 +19,7 @@ t.test('the defaults are those of the runbook', async (t) => {
   t.strictSame(others, {
     clusterDomain: 'cluster.local',
     foreignHosts: [],
+    rootNamespace: 'istio-system',
     virtualHosts: 'inferred',
     pools: [{ cidr: '240.240.0.0/16', network: 0xf0f00000, span: 65536 }],
     allowedExternalIPs: [],
@@ -51,6 +52,7 @@ t.test('the defaults that the schema tells are the true ones', async (t) => {
     [
       'clusterDomain',
       'foreignHosts',
+      'rootNamespace',
       'virtualHosts',
       'pools',
       'allowedExternalIPs',
@@ -72,6 +74,7 @@ t.test('a configuration is compiled whole', async (t) => {
   const policy = load(`
 clusterDomain: corp.example
 foreignHosts: ['*.east.svc.corp.example', legacy.example.com]
+rootNamespace: mesh-config
 virtualHosts: labelled
 pools:
   - cidr: 240.241.0.0/16
@@ -86,6 +89,7 @@ docsURL: https://docs.example.com/meshvip
   t.strictSame(policy, {
     clusterDomain: 'corp.example',
     foreignHosts: ['*.east.svc.corp.example', 'legacy.example.com'],
+    rootNamespace: 'mesh-config',
     virtualHosts: 'labelled',
     pools: [
       { cidr: '240.241.0.0/16', network: 0xf0f10000, span: 65536 },
@@ -157,7 +161,7 @@ t.test('a configuration that is wrong says where, and what was expected', async 
     ],
     [
       'nonsense:',
-      '1:10: nonsense: there is no such field; there are clusterDomain, foreignHosts, virtualHosts, pools, allowedExternalIPs, reservedPorts, dryRun, rules, namespaces, enforcement, exemptions, docsURL',
+      '1:10: nonsense: there is no such field; there are clusterDomain, foreignHosts, rootNamespace, virtualHosts, pools, allowedExternalIPs, reservedPorts, dryRun, rules, namespaces, enforcement, exemptions, docsURL',
     ],
     ['rules: !!set {a}', '1:14: the tag tag:yaml.org,2002:set has no meaning here'],
     ['rules: !mine {}', '1:8: Unresolved tag: !mine at line 1, column 8:'],

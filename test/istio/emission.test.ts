@@ -1,13 +1,16 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseVirtualService } from '../../src/api/virtual-service.ts'
-import { type DestinationEmission, emit, type HostEmission, isOnMesh } from '../../src/istio/emission.ts'
+import { isOnMesh } from '../../src/istio/client.ts'
+import type { DestinationEmission } from '../../src/istio/destinations.ts'
+import { emit, type HostEmission } from '../../src/istio/emission.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
 
 const mesh = {
   clusterDomain: 'cluster.local',
   foreignHosts: ['*.east.svc.cluster.local', 'legacy.example.com', 'old.example.net'],
+  rootNamespace: 'istio-system',
 }
 
 const objects = `
@@ -73,8 +76,10 @@ spec: { hosts: [db.shop.svc.cluster.local], ports: [{ number: 5000, name: http, 
 const view = new ObjectStore({ clusterDomain: mesh.clusterDomain, unlistedNamespacesSelected: true })
 for (const object of parseManifests(objects, 'objects.yaml')) view.put(object)
 
+const client = { namespace: 'shop', labels: 'any' } as const
+
 const emission = (spec: object) =>
-  emit(parseVirtualService({ metadata: { namespace: 'shop', name: 'orders' }, spec }), view, mesh)
+  emit(parseVirtualService({ metadata: { namespace: 'shop', name: 'orders' }, spec }), client, view, mesh)
 
 const to = (host: string, port?: number, weight?: number) => ({
   destination: { host, ...(port === undefined ? {} : { port: { number: port } }) },
@@ -101,6 +106,7 @@ const describeHost = (host: HostEmission): string => {
     case 'missing':
       return `missing, ${serviceOf(host.service)}`
     case 'foreign':
+    case 'hidden':
     case 'unknown':
       return host.kind
   }
@@ -110,12 +116,15 @@ const describeDestination = (emitted: DestinationEmission): string => {
   switch (emitted.kind) {
     case 'exists':
     case 'missing':
+    case 'hidden':
     case 'unknown':
       return `${emitted.host} ${emitted.kind}`
     case 'form':
       return `${emitted.host} form, means ${serviceOf(emitted.means)}`
     case 'port':
       return `${emitted.host} has no ${emitted.port}${emitted.implied ? ', implied' : ''}`
+    case 'subset':
+      return `${emitted.host} has no subset ${emitted.subset}`
   }
 }
 
@@ -172,7 +181,10 @@ t.test('a dotted name means a Service that exists even where its namespace is no
     metadata: { namespace: 'shop' },
     spec: { hosts: ['count.stock', 'pay.stock'] },
   })
-  t.strictSame(emit(virtualService, store, mesh).hosts.map(describeHost), ['form, means stock/count', 'foreign'])
+  t.strictSame(emit(virtualService, client, store, mesh).hosts.map(describeHost), [
+    'form, means stock/count',
+    'foreign',
+  ])
 })
 
 t.test("another cluster domain is the mesh's own", async (t) => {
@@ -180,11 +192,10 @@ t.test("another cluster domain is the mesh's own", async (t) => {
   for (const object of parseManifests(objects, 'objects.yaml')) store.put(object)
   const hosts = ['orders', 'orders.shop.svc.corp.example', orders]
   const virtualService = parseVirtualService({ metadata: { namespace: 'shop' }, spec: { hosts } })
-  t.strictSame(emit(virtualService, store, { ...mesh, clusterDomain: 'corp.example' }).hosts.map(describeHost), [
-    'orders.shop.svc.corp.example HTTP:3111',
-    'orders.shop.svc.corp.example HTTP:3111',
-    'foreign',
-  ])
+  t.strictSame(
+    emit(virtualService, client, store, { ...mesh, clusterDomain: 'corp.example' }).hosts.map(describeHost),
+    ['orders.shop.svc.corp.example HTTP:3111', 'orders.shop.svc.corp.example HTTP:3111', 'foreign'],
+  )
 })
 
 t.test('a host keeps its place and its spelling', async (t) => {
@@ -292,25 +303,33 @@ t.test('whether a sidecar is given a VirtualService at all', async (t) => {
 
 t.test('what is off the mesh has no rows', async (t) => {
   t.strictSame(emission({ hosts: ['nothing'], gateways: ['shop/edge'], http: [{ route: [to('nothing')] }] }), {
+    client,
     onMesh: false,
     otherGateways: ['shop/edge'],
     hosts: [],
     targets: [],
-    httpPorts: [],
+    ports: { http: [], tcp: [], tls: [] },
+    taken: [],
     routes: [],
     destinations: [],
+    delegations: [],
+    differs: false,
   })
 })
 
 t.test('a delegate has no rows of its own', async (t) => {
   t.strictSame(emission({ http: [{ route: [to('nothing')] }] }), {
+    client,
     onMesh: true,
     otherGateways: [],
     hosts: [],
     targets: [],
-    httpPorts: [],
+    ports: { http: [], tcp: [], tls: [] },
+    taken: [],
     routes: [],
     destinations: [],
+    delegations: [],
+    differs: false,
   })
 })
 
@@ -514,7 +533,9 @@ t.test('after a match that takes every request nothing more is emitted on its po
     ],
     ['a match of a path', [{ match: [{ uri: { prefix: '/a' } }] }, {}], ['3111', '3111']],
     ['a match of a header', [{ match: [{ headers: { a: { exact: 'b' } } }] }, {}], ['3111', '3111']],
-    ['a match of a source', [{ match: [{ sourceNamespace: 'a' }] }, {}], ['3111', '3111']],
+    ['a match of another namespace', [{ match: [{ sourceNamespace: 'a' }] }, {}], ['source', '3111']],
+    ["a match of the client's namespace", [{ match: [{ sourceNamespace: 'shop' }] }, {}], ['3111', 'shadowed']],
+    ['a match of some of its Pods', [{ match: [{ sourceLabels: { app: 'web' } }] }, {}], ['3111', '3111']],
     ['a match for another gateway', [{ match: [{ gateways: ['public'] }] }, {}], ['gateway', '3111']],
     ['a match of a port that no host has', [{ match: [{ port: 9 }] }, {}], ['port', '3111']],
     ['the first of two matches', [{ match: [{}, { uri: { exact: '/a' } }] }], ['3111', 'shadowed']],

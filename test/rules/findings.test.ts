@@ -416,7 +416,7 @@ await t.test('VirtualServices', async (t) => {
       'a match port where the hosts have none',
       { ...mesh, hosts: ['portless'], http: [{ ...toRead, match: [{ port: 9 }] }] },
       [
-        'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (they have none for HTTP), or leave it out to match them all',
+        'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (they have none for http), or leave it out to match them all',
       ],
     ],
     [

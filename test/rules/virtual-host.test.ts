@@ -109,7 +109,12 @@ await t.test('whose business a VirtualService is', async (t) => {
   )
   const scope = (hosts: string[], gateways: string[], view = store, name = 'subject') => {
     const virtualService = parseVirtualService({ metadata: { namespace: 'shop', name }, spec: { hosts, gateways } })
-    return virtualServiceScope(virtualService, emit(virtualService, view, defaultPolicy), view, defaultPolicy)
+    return virtualServiceScope(
+      virtualService,
+      emit(virtualService, { namespace: 'shop', labels: 'any' }, view, defaultPolicy),
+      view,
+      defaultPolicy,
+    )
   }
   const full = 'orders.shop.svc.cluster.local'
   t.equal(scope([full], ['mesh']), 'virtual-host')

@@ -186,12 +186,13 @@ t.test('the ServiceEntries that list a host, or hosts under a wildcard', async (
     serviceEntry('all', { hosts: ['*.example.com'] }),
     serviceEntry('pay-again', { hosts: ['pay.example.com'] }),
   )
-  t.strictSame(names(store.serviceEntries('pay.example.com')), ['pay', 'pay-again'])
+  t.strictSame(names(store.serviceEntries('pay.example.com')), ['pay', 'pay-again', 'all'])
   t.strictSame(names(store.serviceEntries('pay.example.org')), ['pay'])
-  t.strictSame(names(store.serviceEntries('other.example.com')), [], 'a wildcard entry does not list it')
+  t.strictSame(names(store.serviceEntries('other.example.com')), ['all'], 'a wildcard entry is over it')
   t.strictSame(names(store.serviceEntries('*.example.com')), ['pay', 'all', 'pay-again'])
   t.strictSame(names(store.serviceEntries('*.example.org')), ['pay'])
-  t.strictSame(names(store.serviceEntries('*.pay.example.com')), [])
+  t.strictSame(names(store.serviceEntries('*.pay.example.com')), ['all'])
+  t.strictSame(names(store.serviceEntries('*.pay.example.net')), [])
 })
 
 t.test('the VirtualServices that list a host, in any spelling that Istio takes for it', async (t) => {

@@ -1,0 +1,156 @@
+import { Fields } from '../api/fields.ts'
+import { formatName, type NamespacedName } from '../api/metadata.ts'
+import {
+  canonicalJson,
+  type Match,
+  type Route,
+  takesEveryRequest,
+  type VirtualService,
+} from '../api/virtual-service.ts'
+import type { ClusterView } from '../view/view.ts'
+import { isVisible } from './visibility.ts'
+
+/** A route whose delegate istiod does not take, or only in part. */
+export type Delegation = {
+  /** The route of the root, `spec.http[0]`. */
+  field: string
+  delegate: NamespacedName
+} & (
+  | { kind: 'missing' | 'hidden' | 'hosts' }
+  /** `routes` of the delegate are left out, since their matches contradict those of the root. */
+  | { kind: 'conflict'; routes: readonly string[]; all: boolean }
+)
+
+type StringMatch = { exact?: string; prefix?: string; regex?: string } | undefined
+type Conditions = {
+  [key in 'uri' | 'scheme' | 'method' | 'authority']?: StringMatch
+} & { [key in 'headers' | 'withoutHeaders' | 'queryParams']?: Record<string, StringMatch> } & {
+  ignoreUriCase?: boolean
+}
+
+/** Istio 1.31 pilot/pkg/model/virtualservice.go, stringMatchConflict. */
+const contradictsText = (root: StringMatch, leaf: StringMatch): boolean => {
+  if (root === undefined || leaf === undefined) return false
+  const says = ({ exact, prefix, regex }: NonNullable<StringMatch>) => Boolean(exact || prefix || regex)
+  if ((root.regex && says(leaf)) || (leaf.regex && says(root))) return true
+  if (root.exact) return Boolean(leaf.prefix) || leaf.exact !== root.exact
+  if (root.prefix) {
+    const text = leaf.prefix || leaf.exact
+    if (text) return !text.startsWith(root.prefix)
+  }
+  return true
+}
+
+const contradictsMap = (root: Record<string, StringMatch> = {}, leaf: Record<string, StringMatch> = {}): boolean =>
+  Object.entries(leaf).some(([key, text]) => Object.hasOwn(root, key) && contradictsText(root[key], text))
+
+/** Istio 1.31 pilot/pkg/model/virtualservice.go, hasConflict. */
+const contradicts = (root: Match, leaf: Match): boolean => {
+  const [a, b] = [root, leaf].map(({ conditions }) => JSON.parse(conditions) as Conditions) as [Conditions, Conditions]
+  return (
+    (['uri', 'scheme', 'method', 'authority'] as const).some((key) => contradictsText(a[key], b[key])) ||
+    (['headers', 'withoutHeaders', 'queryParams'] as const).some((key) => contradictsMap(a[key], b[key])) ||
+    (a.ignoreUriCase ?? false) !== (b.ignoreUriCase ?? false) ||
+    (root.port !== undefined && leaf.port !== undefined && root.port !== leaf.port) ||
+    (root.sourceNamespace !== '' && leaf.sourceNamespace !== root.sourceNamespace) ||
+    [...leaf.sourceLabels].some(([key, value]) => (root.sourceLabels.get(key) ?? value) !== value) ||
+    (root.gateways.length > 0 && leaf.gateways.some((gateway) => !root.gateways.includes(gateway))) ||
+    (root.gateways.length > 0 && root.gateways.length < leaf.gateways.length)
+  )
+}
+
+const joined = (root: string, leaf: string): string => (root && leaf ? `${root}-${leaf}` : root || leaf)
+
+const mergeConditions = (root: string, leaf: string): string => {
+  const [a, b] = [root, leaf].map((text) => JSON.parse(text) as Conditions) as [Conditions, Conditions]
+  const maps = (['headers', 'withoutHeaders', 'queryParams'] as const).flatMap((key) =>
+    a[key] === undefined && b[key] === undefined ? [] : [[key, { ...a[key], ...b[key] }]],
+  )
+  return canonicalJson({ ...a, ...b, ...Object.fromEntries(maps) })
+}
+
+const mergeMatch = (root: Match, leaf: Match): Match => {
+  const conditions = mergeConditions(root.conditions, leaf.conditions)
+  return {
+    ...leaf,
+    name: joined(root.name, leaf.name),
+    port: leaf.port ?? root.port,
+    gateways: leaf.gateways.length === 0 ? root.gateways : leaf.gateways,
+    sourceNamespace: leaf.sourceNamespace || root.sourceNamespace,
+    sourceLabels: new Map([...root.sourceLabels, ...leaf.sourceLabels]),
+    conditions,
+    isCatchAll: takesEveryRequest(new Fields(JSON.parse(conditions))),
+  }
+}
+
+/** Istio 1.31 pilot/pkg/model/virtualservice.go, mergeHTTPMatchRequests. Undefined where they contradict each other. */
+const mergeMatches = (root: readonly Match[], leaf: readonly Match[]): readonly Match[] | undefined => {
+  if (root.length === 0) return leaf
+  if (leaf.length === 0) return root
+  const merged = leaf.map((one) =>
+    root.filter((other) => !contradicts(other, one)).map((other) => mergeMatch(other, one)),
+  )
+  return merged.some((some) => some.length === 0) ? undefined : merged.flat()
+}
+
+/** A route of a delegate, as part of its root: its fields are told with the delegate's name. */
+const mergeRoute = (root: Route, leaf: Route, delegate: NamespacedName): Route | undefined => {
+  const matches = mergeMatches(root.matches, leaf.matches)
+  if (matches === undefined) return undefined
+  const within = (field: string) => `${root.field}.delegate (${formatName(delegate)}: ${field})`
+  const placed = <T extends { field: string }>(one: T): T => ({ ...one, field: within(one.field) })
+  const mirrors = leaf.mirrors.length > 0 ? leaf.mirrors.map(placed) : root.mirrors
+  return {
+    ...leaf,
+    field: within(leaf.field),
+    name: joined(root.name, leaf.name),
+    matches: leaf.matches.length === 0 ? root.matches : matches.map(placed),
+    destinations: leaf.destinations.map(placed),
+    mirrors,
+    answers: leaf.answers || root.answers,
+  }
+}
+
+/** Short names stand in the namespace of the object in which they are written. */
+const resolvedIn = (route: Route, resolve: (host: string) => string): Route => {
+  const resolved = <T extends { host: string }>(one: T): T => ({ ...one, host: resolve(one.host) })
+  return { ...route, destinations: route.destinations.map(resolved), mirrors: route.mirrors.map(resolved) }
+}
+
+/**
+ * The routes of a VirtualService with those of its delegates in place, merged as Istio merges them.
+ * Istio 1.31 pilot/pkg/model/virtualservice_controller.go, mergeVirtualServices, and virtualservice.go, MergeHTTPRoutes.
+ */
+export const withDelegates = (
+  root: VirtualService,
+  view: ClusterView,
+  resolveIn: (namespace: string) => (host: string) => string,
+): { routes: readonly Route[]; delegations: readonly Delegation[] } => {
+  if (root.routes.every(({ delegate }) => delegate === undefined)) return { routes: root.routes, delegations: [] }
+  const delegations: Delegation[] = []
+  const routes = root.routes.flatMap((route): readonly Route[] => {
+    if (route.delegate === undefined) return [route]
+    const delegate = { ...route.delegate, namespace: route.delegate.namespace || root.namespace }
+    const common = { field: route.field, delegate }
+    const leaf = view.virtualService(delegate)
+    const problem =
+      leaf === undefined
+        ? 'missing'
+        : leaf.hosts.length > 0
+          ? 'hosts'
+          : isVisible(root.namespace, leaf)
+            ? undefined
+            : 'hidden'
+    if (leaf === undefined || problem !== undefined) {
+      delegations.push({ ...common, kind: problem ?? 'missing' })
+      return []
+    }
+    const leaves = leaf.routes.filter(({ protocol }) => protocol === 'http')
+    const merged = leaves.map((one) => mergeRoute(route, resolvedIn(one, resolveIn(delegate.namespace)), delegate))
+    const lost = leaves.flatMap(({ field }, index) => (merged[index] === undefined ? [field] : []))
+    if (lost.length > 0)
+      delegations.push({ ...common, kind: 'conflict', routes: lost, all: lost.length === leaves.length })
+    return merged.filter((one) => one !== undefined)
+  })
+  return { routes, delegations }
+}

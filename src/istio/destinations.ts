@@ -1,0 +1,176 @@
+import type { NamespacedName } from '../api/metadata.ts'
+import type { Destination, Protocol, Route, VirtualService } from '../api/virtual-service.ts'
+import type { ClusterView } from '../view/view.ts'
+import type { Client } from './client.ts'
+import { subsetsOf } from './destination-rules.ts'
+import { intendedService, isForeign, type Mesh, resolveShortName, serviceHost } from './hosts.ts'
+import { aliasOf, type MeshHost, type Registry } from './registry.ts'
+
+/** A destination of an emitted route, and whether the cluster that it names exists. */
+export type DestinationEmission = {
+  destination: Destination
+  protocol: Protocol
+  /** The host after expansion of a short name. */
+  host: string
+  /** What the cluster is of, an ExternalName Service's other host in its place; undefined where there is none. */
+  target: MeshHost | undefined
+} & (
+  | { kind: 'exists'; ports: readonly number[] }
+  | { kind: 'unknown' }
+  | { kind: 'form'; means: NamespacedName }
+  /** `alias` is what an ExternalName Service stands for, which is missing in its stead. */
+  | { kind: 'missing'; alias: string | undefined }
+  /** There, but not exported to the client's namespace. */
+  | { kind: 'hidden' }
+  /**
+   * The host exists, the port is not on it. `port` was left out where it is `implied` by the listener; then on some of the listeners
+   * the destination may be `reachable`. `ports` are those that it has. Where it is an `alias`, an ExternalName Service, that one
+   * does not have the port being listened on, without which it is no alias to an http route.
+   */
+  | { kind: 'port'; ports: readonly number[]; port: number; implied: boolean; reachable: boolean; alias: boolean }
+  | { kind: 'subset'; subset: string; subsets: readonly string[] }
+)
+
+/** Whether a dotted name of two labels, such as `orders.shop`, means a Service: only if its second label is a namespace. */
+export const meansService = (host: string, means: NamespacedName, owner: NamespacedName, view: ClusterView): boolean =>
+  host.toLowerCase().replace(/\.$/, '').split('.').length !== 2 ||
+  means.namespace === owner.namespace ||
+  view.namespace(means.namespace) !== undefined ||
+  view.service(means) !== undefined
+
+/** Istio drops a destination of weight 0 beside others when its cluster is missing; the rest of the route works. */
+export const isIdle = (destination: Destination, route: Route): boolean =>
+  route.destinations.length > 1 && !destination.isMirror && (destination.weight ?? 0) === 0
+
+/** A host as destination: the ports of its clusters. */
+type Clusters = {
+  /** Of the destination as it is written. */
+  named: MeshHost
+  /** Of what it stands for; undefined where an alias stands for nothing that the client knows. */
+  target: MeshHost | undefined
+  alias: string | undefined
+  ports: readonly number[]
+  /** Those of these ports that it does not have. */
+  absentOf(ports: readonly number[]): readonly number[]
+}
+
+/** There are no clusters for UDP ports: cluster.go, buildOutboundClusters. */
+const clusterPorts = (host: MeshHost): number[] =>
+  host.ports.flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
+
+/** Many destinations may be asked about the same listeners. */
+const absentFrom = (ports: ReadonlySet<number>): Clusters['absentOf'] => {
+  const known = new WeakMap<readonly number[], readonly number[]>()
+  return (wanted) => {
+    const absent = known.get(wanted) ?? wanted.filter((number) => !ports.has(number))
+    known.set(wanted, absent)
+    return absent
+  }
+}
+
+/** Remembers the answers of a function. */
+const memoized = <T>(answer: (key: string) => T): ((key: string) => T) => {
+  const answers = new Map<string, { value: T }>()
+  return (key) => {
+    const known = answers.get(key) ?? { value: answer(key) }
+    answers.set(key, known)
+    return known.value
+  }
+}
+
+/** The clusters that the routes of one VirtualService name. Istio 1.31 pilot/pkg/networking/core/route/route.go, GetDestinationCluster. */
+export class Destinations {
+  readonly #owner: VirtualService
+  readonly #client: Client
+  readonly #registry: Registry
+  readonly #view: ClusterView
+  readonly #mesh: Mesh
+  /** Whether clients of other namespaces may have other subsets. */
+  differs = false
+  readonly #clustersOf: (host: string) => Clusters | undefined
+
+  constructor(owner: VirtualService, client: Client, registry: Registry, view: ClusterView, mesh: Mesh) {
+    this.#owner = owner
+    this.#client = client
+    this.#registry = registry
+    this.#view = view
+    this.#mesh = mesh
+    this.#clustersOf = memoized((host) => this.#findClusters(host))
+  }
+
+  #findClusters(host: string): Clusters | undefined {
+    const named = this.#registry.get(host)
+    if (named === undefined) return undefined
+    const alias = aliasOf(named)
+    const other = alias === undefined ? named : this.#registry.get(alias)
+    // Istio follows one alias, not several.
+    const target = other !== undefined && (alias === undefined || aliasOf(other) === undefined) ? other : undefined
+    const ports = target === undefined ? [] : clusterPorts(target)
+    return { named, target, alias, ports, absentOf: absentFrom(new Set(ports)) }
+  }
+
+  /** What becomes of a destination of a route on these listeners. */
+  emit(destination: Destination, protocol: Protocol, listenerPorts: readonly number[]): DestinationEmission {
+    const host = resolveShortName(destination.host, this.#owner.namespace, this.#mesh.clusterDomain)
+    const clusters = this.#clustersOf(host)
+    const common = { destination, protocol, host, target: clusters?.target }
+    if (clusters === undefined) return { ...common, ...this.#absent(destination, host) }
+    const wanted = this.#wantedPorts(destination, protocol, clusters, listenerPorts)
+    if ('noAlias' in wanted) return { ...common, kind: 'port', ...wanted.noAlias }
+    const { target, alias, ports, absentOf } = clusters
+    if (target === undefined) return { ...common, kind: 'missing', alias }
+    const absent = absentOf(wanted.ports)
+    const [port] = absent
+    const implied = destination.port === undefined
+    if (port !== undefined) {
+      const reachable = absent.length < wanted.ports.length
+      return { ...common, kind: 'port', ports, port, implied, reachable, alias: false }
+    }
+    const { subset } = destination
+    if (subset === undefined) return { ...common, kind: 'exists', ports: wanted.ports }
+    this.differs = true
+    const subsets = subsetsOf(target, this.#client, this.#view, this.#mesh)
+    return subsets.has(subset)
+      ? { ...common, kind: 'exists', ports: wanted.ports }
+      : { ...common, kind: 'subset', subset, subsets: [...subsets] }
+  }
+
+  /**
+   * The ports of the clusters that a route names. For an http route a sidecar looks the destination up among what has the listener's
+   * port; for tcp and tls among all, so that the only port of a Service is taken where none is given.
+   */
+  #wantedPorts(
+    destination: Destination,
+    protocol: Protocol,
+    { named, alias }: Clusters,
+    listenerPorts: readonly number[],
+  ): { ports: readonly number[] } | { noAlias: Omit<DestinationEmission & { kind: 'port' }, keyof Common | 'kind'> } {
+    const { port } = destination
+    if (protocol === 'http' && alias !== undefined) {
+      const ports = named.ports.map(({ number }) => number)
+      const absent = listenerPorts.filter((number) => !ports.includes(number))
+      if (absent[0] !== undefined) {
+        const reachable = absent.length < listenerPorts.length
+        return { noAlias: { ports, port: absent[0], implied: true, reachable, alias: true } }
+      }
+    }
+    if (port !== undefined) return { ports: [port] }
+    const [only, ...more] = named.ports
+    if (protocol !== 'http' && only !== undefined && more.length === 0) return { ports: [only.number] }
+    return { ports: listenerPorts }
+  }
+
+  /** Why there is no cluster of a host at all. */
+  #absent(destination: Destination, host: string) {
+    if (isForeign(host.toLowerCase(), this.#mesh)) return { kind: 'unknown' } as const
+    if (this.#registry.hides(host)) return { kind: 'hidden' } as const
+    const means = intendedService(destination.host, this.#owner.namespace, this.#mesh.clusterDomain)
+    const misspelt =
+      means !== undefined &&
+      host !== serviceHost(means, this.#mesh.clusterDomain) &&
+      meansService(destination.host, means, this.#owner, this.#view)
+    return misspelt ? ({ kind: 'form', means } as const) : ({ kind: 'missing', alias: undefined } as const)
+  }
+}
+
+type Common = Pick<DestinationEmission, 'destination' | 'protocol' | 'host' | 'target'>

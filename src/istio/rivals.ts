@@ -1,0 +1,146 @@
+import { sameName } from '../api/metadata.ts'
+import type { Protocol, Route, VirtualService } from '../api/virtual-service.ts'
+import type { ClusterView } from '../view/view.ts'
+import { type Client, isForSomePods, isOnMesh, notGiven } from './client.ts'
+import { type Delegation, withDelegates } from './delegates.ts'
+import { isWildcard, type Mesh, matchesEitherWay, matchesHost, resolveShortName } from './hosts.ts'
+import { compare, type MeshHost } from './registry.ts'
+import { isPublic, isVisible, visibilityFrom } from './visibility.ts'
+
+/** Whether the order of creation puts one before another; what is not stored yet comes last. */
+const isEarlier = (a: VirtualService, b: VirtualService): boolean =>
+  (compare(a.created || '~', b.created || '~') || compare(a.name, b.name) || compare(a.namespace, b.namespace)) < 0
+
+const ranks = { private: 0, exported: 1, public: 2, hidden: 3 }
+
+/** Whether a client is given one VirtualService before another: Istio 1.31 pilot/pkg/model/virtualservice.go, SelectVirtualServices. */
+const comesBefore = (a: VirtualService, b: VirtualService, client: string): boolean => {
+  const order = ranks[visibilityFrom(client, a)] - ranks[visibilityFrom(client, b)]
+  return order === 0 ? isEarlier(a, b) : order < 0
+}
+
+/** The routes of a VirtualService with those of its delegates. */
+export const routesOf = (
+  virtualService: VirtualService,
+  view: ClusterView,
+  mesh: Mesh,
+): { routes: readonly Route[]; delegations: readonly Delegation[] } =>
+  withDelegates(virtualService, view, (namespace) => (host) => resolveShortName(host, namespace, mesh.clusterDomain))
+
+/** The hosts that a VirtualService lists, expanded. */
+export const hostsOf = ({ hosts, namespace }: VirtualService, { clusterDomain }: Mesh): string[] =>
+  hosts.map((host) => resolveShortName(host, namespace, clusterDomain))
+
+/** The longest of the wildcards over a host; empty for none. */
+const longestOver = (host: string, patterns: readonly string[]): string =>
+  patterns.reduce(
+    (longest, pattern) =>
+      isWildcard(pattern) && matchesHost(pattern, host) && pattern.length > longest.length ? pattern : longest,
+    '',
+  )
+
+/**
+ * The other VirtualServices that a client is given for the same hosts. Istio merges none of them: of each host, port and protocol one
+ * is served, and all others wait.
+ */
+export class Rivals {
+  readonly #own: VirtualService
+  readonly #ownHosts: readonly string[]
+  readonly #client: Client
+  readonly #view: ClusterView
+  readonly #mesh: Mesh
+  readonly #routes = new Map<VirtualService, readonly Route[]>()
+  /** Whether clients of other namespaces may be given others, or in another order. */
+  differs = false
+
+  constructor(own: VirtualService, client: Client, view: ClusterView, mesh: Mesh) {
+    this.#own = own
+    this.#ownHosts = hostsOf(own, mesh)
+    this.#client = client
+    this.#view = view
+    this.#mesh = mesh
+  }
+
+  /** Who takes this port of a host; undefined where it is left to the own VirtualService. */
+  takerOf(target: MeshHost, protocol: Protocol, port: number): VirtualService | undefined {
+    const others = this.#over(target.host)
+    if (others.length === 0) return undefined
+    return protocol === 'http'
+      ? this.#httpTakerOf(target.host.toLowerCase(), others, port)
+      : others.find(
+          (other) =>
+            protocol === 'tcp' &&
+            this.#isFirst(other) &&
+            hostsOf(other, this.#mesh).some((host) => matchesEitherWay(host, target.host)) &&
+            this.#serves(other, 'tcp', port),
+        )
+  }
+
+  /** The conditions of tls matches that others have for this port of a host before the own ones. */
+  tlsConditions(target: MeshHost, port: number): string[] {
+    return this.#over(target.host)
+      .filter(
+        (other) =>
+          this.#isFirst(other) && hostsOf(other, this.#mesh).some((host) => matchesEitherWay(host, target.host)),
+      )
+      .flatMap((other) => this.#routesOf(other))
+      .flatMap(({ protocol, matches }) => (protocol === 'tls' ? matches : []))
+      .filter((match) => (match.port ?? port) === port && notGiven(match, false, this.#client) === undefined)
+      .map(({ conditions }) => conditions)
+  }
+
+  /** All others that list a host or a wildcard over it. */
+  #over(host: string): VirtualService[] {
+    return this.#view.virtualServices(host.toLowerCase()).filter((other) => {
+      if (sameName(other, this.#own) || !isOnMesh(other)) return false
+      if (!isPublic(other)) this.differs = true
+      return isVisible(this.#client.namespace, other)
+    })
+  }
+
+  /**
+   * Of those that list the very host the first with a route for the port. One that only has a wildcard over it comes after all of
+   * these, even on ports that they do not serve, and of several wildcards the longest is taken: pilot/pkg/model/sidecar.go,
+   * computeWildcardHostVirtualServiceIndex.
+   */
+  #httpTakerOf(host: string, others: readonly VirtualService[], port: number): VirtualService | undefined {
+    const lists = (hosts: readonly string[]) => hosts.some((one) => one.toLowerCase() === host)
+    const exact = others.filter((other) => lists(hostsOf(other, this.#mesh)))
+    if (lists(this.#ownHosts)) return exact.find((other) => this.#isFirst(other) && this.#serves(other, 'http', port))
+    if (exact[0] !== undefined) return exact[0]
+    const own = longestOver(host, this.#ownHosts)
+    return others.find((other) => {
+      const wildcard = longestOver(host, hostsOf(other, this.#mesh))
+      return wildcard.length > own.length || (wildcard.length === own.length && this.#isFirst(other))
+    })
+  }
+
+  #isFirst(other: VirtualService): boolean {
+    return comesBefore(other, this.#own, this.#client.namespace)
+  }
+
+  #routesOf(other: VirtualService): readonly Route[] {
+    const known = this.#routes.get(other) ?? routesOf(other, this.#view, this.#mesh).routes
+    this.#routes.set(other, known)
+    return known
+  }
+
+  /** Whether one has a route of a protocol for a port, for tcp one that leaves nothing for others. */
+  #serves(other: VirtualService, wanted: Protocol, port: number): boolean {
+    const isHttp = wanted === 'http'
+    return this.#routesOf(other).some(
+      ({ protocol, matches }) =>
+        protocol === wanted &&
+        (matches.length === 0 ||
+          matches.some((match) => {
+            if (match.sourceNamespace !== '') this.differs = true
+            return (
+              (match.port ?? port) === port &&
+              (isHttp || match.isCatchAll) &&
+              notGiven(match, isHttp, this.#client) === undefined &&
+              !isForSomePods(match, isHttp, this.#client)
+            )
+          })),
+    )
+  }
+}
