@@ -9,7 +9,7 @@ const header = '<!-- Made by `npm run docs`; change the source and not this page
 /** A table cell: typographic quotes of source texts stay, bars do not. */
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
-const rulePage = (rule: (typeof rules)[number], { bad, good, finding }: RuleFixture): string => `${header}
+const rulePage = (rule: (typeof rules)[number], { bad, good, action, finding }: RuleFixture): string => `${header}
 # ${rule.id}
 
 ${rule.finds}
@@ -22,16 +22,16 @@ ${rule.finds}
 
 ${rule.why}
 
-## Refused
+## ${action === 'deny' ? 'Refused' : 'Warned of'}
 
 \`\`\`yaml
 ${bad.text.trim()}
 \`\`\`
 
-The denial says:
+The ${action === 'deny' ? 'denial' : 'API server'} says:
 
 \`\`\`text
-- ${finding}
+${finding}
 \`\`\`
 
 ## Admitted
@@ -49,7 +49,7 @@ In the configuration file, for everyone (\`deny\`, \`warn\`, \`audit\` or \`off\
 \`\`\`yaml
 rules:
   ${rule.id}:
-    virtualHost: warn
+    virtualHost: ${action === 'deny' ? 'warn' : 'audit'}
     other: "off"
 \`\`\`
 `

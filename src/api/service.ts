@@ -10,6 +10,9 @@ const exportToAnnotation = 'networking.istio.io/exportTo'
 
 const none: readonly string[] = []
 
+/** Makes a Service with external IPs a gateway between networks. Istio 1.31 pilot/pkg/serviceregistry/kube/controller/network.go. */
+export const networkLabel = 'topology.istio.io/network'
+
 export type ServicePort = {
   /** Empty where the only port of a Service has no name. */
   name: string
@@ -25,6 +28,8 @@ export type ServicePort = {
  */
 export type Service = NamespacedName & {
   virtualHostLabel: string | undefined
+  /** Whether the network label names a network. */
+  hasNetworkLabel: boolean
   /** An owner reference with `controller: true`: some controller, Knative for one, made this Service. */
   hasController: boolean
   type: string
@@ -52,10 +57,12 @@ const readExportTo = (metadata: Fields): readonly string[] => {
 export const parseService = (object: unknown): Service => {
   const fields = new Fields(object)
   const metadata = fields.object('metadata')
+  const labels = metadata.stringMap('labels')
   const spec = fields.object('spec')
   return {
     ...readName(fields),
-    virtualHostLabel: metadata.stringMap('labels').get(virtualHostLabel),
+    virtualHostLabel: labels.get(virtualHostLabel),
+    hasNetworkLabel: (labels.get(networkLabel) ?? '') !== '',
     hasController: metadata.list('ownerReferences', (owner) => owner.boolean('controller') ?? false).includes(true),
     type: spec.string('type') ?? 'ClusterIP',
     clusterIP: spec.string('clusterIP') || undefined,

@@ -1,7 +1,12 @@
 import type { Rule, ServiceSubject, VirtualServiceSubject } from './rule.ts'
+import { serviceGatewayLabel } from './service-gateway-label.ts'
+import { serviceHeadless } from './service-headless.ts'
 import { servicePort80 } from './service-port-80.ts'
 import { servicePortName } from './service-port-name.ts'
+import { servicePortUnique } from './service-port-unique.ts'
 import { serviceReservedPort } from './service-reserved-port.ts'
+import { serviceSelector } from './service-selector.ts'
+import { serviceType } from './service-type.ts'
 import { serviceVipMissing } from './service-vip-missing.ts'
 import { serviceVipOutsidePool } from './service-vip-outside-pool.ts'
 import { serviceVipTaken } from './service-vip-taken.ts'
@@ -17,6 +22,11 @@ export const serviceRules: readonly Rule<ServiceSubject>[] = [
   servicePort80,
   serviceReservedPort,
   servicePortName,
+  servicePortUnique,
+  serviceType,
+  serviceHeadless,
+  serviceSelector,
+  serviceGatewayLabel,
   serviceVipMissing,
   serviceVipOutsidePool,
   serviceVipTaken,

@@ -1,3 +1,4 @@
+import { virtualHostLabel } from '../api/service.ts'
 import type { Destination } from '../api/virtual-service.ts'
 
 /** What becomes of requests for a destination whose cluster does not exist. */
@@ -5,6 +6,9 @@ export const unreachable = ({ isMirror }: Destination): string =>
   isMirror
     ? 'the cluster that this names does not exist, and the copies are lost'
     : 'the route leads to a cluster that does not exist, and callers get 503'
+
+/** How a fix ends that is for those only who mean a virtual host: what no label calls one is none with such fields. */
+export const withoutLabel = `, or take the label ${virtualHostLabel} away`
 
 /** How many ports a message lists. */
 const maxPorts = 10

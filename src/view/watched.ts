@@ -102,8 +102,9 @@ class WatchedView implements ClusterView {
 }
 
 /**
- * A view that is read afresh, but for one thing: of an address only those are read that are known to hold it. Others could only take
- * it away, and that is for the claim to settle; to find them, all Services of the cluster would have to be read.
+ * A view that is read afresh, but for this: of an address only those are read that are known to hold it, and of a port those that are
+ * known to have it. Others could only be found by reading all Services of the cluster, or of the namespace. Who else takes an address
+ * is for its claim to settle; who else has a port is no reason to admit.
  */
 class ConfirmingView extends ReadThroughView {
   readonly #known: ObjectStore
@@ -111,6 +112,11 @@ class ConfirmingView extends ReadThroughView {
   constructor(known: ObjectStore, options: ReadThroughOptions, signal: AbortSignal) {
     super(options, signal)
     this.#known = known
+  }
+
+  override virtualHostCandidates(namespace: string, port: number) {
+    for (const known of this.#known.virtualHostCandidates(namespace, port)) this.wantObject('Service', known)
+    return this.store.virtualHostCandidates(namespace, port)
   }
 
   override holders(address: string) {

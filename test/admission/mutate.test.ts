@@ -75,10 +75,18 @@ t.test('a kind that is none of ours is let through with a warning', async (t) =>
   ])
 })
 
-t.test('the label alone makes a virtual host, selector or not', async (t) => {
-  const labelledWithSelector = service('orders', { selector: { app: 'x' } }, labelled('true'))
-  const answer = await run(requestFor(labelledWithSelector), memory())
+t.test('the label alone makes a virtual host', async (t) => {
+  const owned = { ...labelled('true'), ownerReferences: [{ controller: true }] }
+  const answer = await run(requestFor(service('orders', {}, owned)), memory())
   t.strictSame(answer.patch, writes('240.240.225.190'))
+})
+
+t.test('what is labelled and has a selector gets an address only where that is let pass', async (t) => {
+  const withSelector = (port: number) =>
+    service('orders', { selector: { app: 'x' }, ports: [{ name: 'http', port }] }, labelled('true'))
+  t.strictSame(await run(requestFor(withSelector(3111)), memory()), untouched)
+  const before = await run(updateOf(withSelector(3111), withSelector(3222)), memory())
+  t.strictSame(before.patch, writes('240.240.225.190'), 'because it was so before')
 })
 
 t.test('a Service that the rules will refuse gets no address and no claim', async (t) => {

@@ -202,7 +202,7 @@ t.test('the address of a virtual host', async (t) => {
     [
       "is another Service's without a claim",
       at('240.240.0.7', { dryRun: true }),
-      [service('carts', { externalIPs: ['240.240.0.7'] })],
+      [service('carts', { externalIPs: ['240.240.0.7'], ports: [{ name: 'http', port: 3222 }] })],
       ['service-vip-taken:deny'],
     ],
     [

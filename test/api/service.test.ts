@@ -7,6 +7,7 @@ t.test('a Service without any field has the defaults of Kubernetes', async (t) =
     namespace: '',
     name: '',
     virtualHostLabel: undefined,
+    hasNetworkLabel: false,
     hasController: false,
     type: 'ClusterIP',
     clusterIP: undefined,
@@ -26,7 +27,7 @@ t.test('a Service is read whole', async (t) => {
     metadata: {
       namespace: 'shop',
       name: 'orders',
-      labels: { app: 'orders', 'meshvip.dev/virtual-host': 'true' },
+      labels: { app: 'orders', 'meshvip.dev/virtual-host': 'true', 'topology.istio.io/network': 'north' },
       ownerReferences: [
         { kind: 'Route', name: 'a' },
         { kind: 'Route', name: 'b', controller: true },
@@ -49,6 +50,7 @@ t.test('a Service is read whole', async (t) => {
     namespace: 'shop',
     name: 'orders',
     virtualHostLabel: 'true',
+    hasNetworkLabel: true,
     hasController: true,
     type: 'LoadBalancer',
     clusterIP: '10.0.0.7',
@@ -95,6 +97,7 @@ t.test('single fields', async (t) => {
       { metadata: { labels: { 'meshvip.dev/virtual-host': 'false' } } },
       { virtualHostLabel: 'false' },
     ],
+    ['a network without name is none', { metadata: { labels: { 'topology.istio.io/network': '' } } }, {}],
     [
       'a port without number is 0, which no port is',
       { spec: { ports: [{ name: 'http' }] } },

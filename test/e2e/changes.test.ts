@@ -303,12 +303,14 @@ await testOnCluster(
 
     const selector = { selector: { app: 'a' } }
     const label = (value: 'true' | 'false' | null) => ({ labels: { 'meshvip.dev/virtual-host': value } })
+    const owner = { apiVersion: 'serving.knative.dev/v1', kind: 'Route', name: 'a', uid: 'a', controller: true }
+    const owned = { ...label('true'), ownerReferences: [owner] }
     const typed = (type: string) => patches('merge', { spec: { type } })
     const external = { type: 'ExternalName', externalName: 'example.com' }
     /** A virtual host and what makes it an ordinary Service. */
     const farewells: [string, Change, object?, object?][] = [
       ['the label "false"', patches('merge', { metadata: label('false') })],
-      ['the label "true" taken away', patches('merge', { metadata: label(null) }), selector, label('true')],
+      ['the label "true" taken away', patches('merge', { metadata: label(null) }), {}, owned],
       ['a selector', patches('merge', { spec: selector })],
       ['the type NodePort', typed('NodePort')],
       ['the type LoadBalancer', typed('LoadBalancer')],

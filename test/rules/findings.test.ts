@@ -85,6 +85,7 @@ const findings = (spec: object): string[] =>
   ).outcomes.map(show)
 
 const ports = [{ name: 'http', port: 3200 }]
+const tcp = { name: 'http', port: 3111 }
 const orders = 'orders.shop.svc.cluster.local'
 const toRead = { route: [{ destination: { host: 'read', port: { number: 3100 } } }] }
 const mesh = { hosts: [orders], gateways: ['mesh'], http: [toRead] }
@@ -215,20 +216,99 @@ await t.test('after mutation each address of a virtual host must be claimed for 
   )
 })
 
-await t.test('a label on what can have no address says so', async (t) => {
-  const labelled = (spec: object) =>
+await t.test('what is labelled as a virtual host and cannot be one is told what is in the way', async (t) => {
+  const labelled = (spec: object, network = '') =>
     judgeService(
       parseService({
-        metadata: { namespace: 'shop', name: 'a', labels: { 'meshvip.dev/virtual-host': 'true' } },
-        spec,
+        metadata: {
+          namespace: 'shop',
+          name: 'invoices',
+          labels: { 'meshvip.dev/virtual-host': 'true', 'topology.istio.io/network': network },
+        },
+        spec: { ports, ...spec },
       }),
       undefined,
       circumstances,
-    ).outcomes.map(({ reason, fix }) => [reason, fix])
-  const fix = 'make it a ClusterIP Service, or take the label meshvip.dev/virtual-host away'
-  const only = 'and only a ClusterIP Service that is not headless is given one'
-  t.strictSame(labelled({ ports, type: 'LoadBalancer' }), [[`it is of type LoadBalancer, ${only}`, fix]])
-  t.strictSame(labelled({ ports, clusterIP: 'None' }), [[`it is headless, ${only}`, fix]])
+    ).outcomes.map(show)
+  const fixed = 'or take the label meshvip.dev/virtual-host away'
+  const type = (name: string) =>
+    `deny service-type spec.type: type ${name} is not for virtual hosts. Fix: make it type: ClusterIP, ${fixed}`
+  const selector = `deny service-selector spec.selector: a Service with a selector is not for virtual hosts. Fix: give the selector to a Service of its own and route to that, ${fixed}`
+  const externalIPs = ['240.240.0.4']
+  t.strictSame(labelled({ type: 'LoadBalancer' }), [type('LoadBalancer')])
+  t.strictSame(labelled({ type: 'ExternalName', ports: [] }), [type('ExternalName')])
+  t.strictSame(labelled({ type: 'NodePort', selector: { app: 'a' }, externalIPs }), [selector, type('NodePort')])
+  t.strictSame(labelled({ selector: { app: 'a' } }), [selector])
+  t.strictSame(labelled({ clusterIP: 'None' }), [
+    `deny service-headless spec.clusterIP: a headless Service is not for virtual hosts. Fix: make it anew without clusterIP: None, ${fixed}`,
+  ])
+  t.strictSame(labelled({ externalIPs }), [])
+  t.strictSame(labelled({ externalIPs }, 'north'), [
+    'deny service-gateway-label metadata.labels[topology.istio.io/network]: label topology.istio.io/network is for gateways between networks. Fix: take the label away',
+  ])
+})
+
+await t.test('a port that other virtual hosts of the namespace have', async (t) => {
+  const fix = 'Fix: use another port, here, in match.port and in the callers'
+  const withPorts = (...numbers: number[]) => ({
+    externalIPs: ['240.240.0.4'],
+    ports: numbers.map((port) => ({ name: `http-${port}`, port })),
+  })
+  t.strictSame(serviceFindings(withPorts(3200, 3112, 3111)), [
+    `warn service-port-unique spec.ports[1].port: port 3112 is that of virtual host shop/orders, too. ${fix}`,
+    `warn service-port-unique spec.ports[2].port: port 3111 is that of virtual host shop/orders, too. ${fix}`,
+  ])
+  t.strictSame(serviceFindings(withPorts(3100)), [], 'that an ordinary Service has it is nobody’s business')
+  t.strictSame(
+    serviceFindings({ ...withPorts(), ports: [tcp, { ...tcp, name: 'udp', protocol: 'UDP' }] }),
+    [`warn service-port-unique spec.ports[0].port: port 3111 is that of virtual host shop/orders, too. ${fix}`],
+    'a port of two protocols is one',
+  )
+  const own = parseService({ metadata: { namespace: 'shop', name: 'orders' }, spec: withPorts(3111) })
+  t.strictSame(
+    judgeService(own, undefined, circumstances).outcomes.filter(({ rule }) => rule === 'service-port-unique'),
+    [],
+    'a virtual host has its own port',
+  )
+  const elsewhere = parseService({ metadata: { namespace: 'payments', name: 'a' }, spec: withPorts(3112) })
+  t.strictSame(
+    judgeService(elsewhere, undefined, { ...circumstances, claimed: false }).outcomes.map(({ rule }) => rule),
+    ['service-vip-taken'],
+  )
+})
+
+await t.test('of the Services with a port those are asked first that have an address, and few at all', async (t) => {
+  const asked: string[] = []
+  const named = (index: number, externalIPs: string[]) =>
+    parseService({ metadata: { namespace: 'shop', name: `s-${index}` }, spec: { ports, externalIPs } })
+  const candidates = Array.from({ length: 50 }, (_, index) => named(index, index === 49 ? ['240.240.0.49'] : []))
+  const view = fixtureStore([])
+  view.put({
+    kind: 'Namespace',
+    object: { namespace: '', name: 'shop', labels: new Map([['istio-injection', 'enabled']]) },
+  })
+  for (const object of candidates) view.put({ kind: 'Service', object })
+  const endpoints = (madeByHand: boolean) => (service: { namespace: string; name: string }) => {
+    asked.push(service.name)
+    return { ...service, madeByHand }
+  }
+  const shared = (madeByHand: boolean) => {
+    asked.length = 0
+    view.endpoints = endpoints(madeByHand)
+    const labels = { 'meshvip.dev/virtual-host': 'true' }
+    return judgeService(
+      parseService({
+        metadata: { namespace: 'shop', name: 'a', labels },
+        spec: { ports, externalIPs: ['240.240.0.4'] },
+      }),
+      undefined,
+      { ...circumstances, view },
+    ).outcomes.flatMap(({ rule, problem }) => (rule === 'service-port-unique' ? [problem] : []))
+  }
+  t.strictSame(shared(false), ['port 3200 is that of virtual host shop/s-49, too'])
+  t.strictSame(asked, ['s-49'])
+  t.strictSame(shared(true), [])
+  t.equal(asked.length, 3)
 })
 
 await t.test('VirtualServices', async (t) => {

@@ -293,17 +293,63 @@ await t.test('what was a mere warning for an ordinary Service does not let a vir
   t.strictSame(said(judgeService(after, before, circumstances())), ['deny service-port-name spec.ports[0].name'])
 })
 
-await t.test('what can have no address is told so beside all else that is wrong', async (t) => {
-  const labels = { 'meshvip.dev/virtual-host': 'true' }
-  t.strictSame(
-    said(
-      judgeService(
-        service([{ name: 'http', port: 80 }], { type: 'NodePort' }, 'shop', labels),
-        undefined,
-        circumstances(),
+await t.test(
+  'what can have no address is told why, beside all else that is wrong, and not that it has none',
+  async (t) => {
+    const labels = { 'meshvip.dev/virtual-host': 'true' }
+    const judged = (spec: object, before?: object) =>
+      said(
+        judgeService(
+          service([{ name: 'http', port: 80 }], spec, 'shop', labels),
+          before === undefined ? undefined : service([{ name: 'http', port: 8080 }], before, 'shop', labels),
+          circumstances(),
+        ),
+      )
+    t.strictSame(judged({ type: 'NodePort' }), [
+      'deny service-port-80 spec.ports[0].port',
+      'deny service-type spec.type',
+    ])
+    t.strictSame(
+      judged({ type: 'NodePort' }, { type: 'NodePort' }),
+      ['deny service-port-80 spec.ports[0].port', 'warn service-type spec.type'],
+      'which it may have been before',
+    )
+    t.strictSame(
+      judged({ type: 'NodePort' }, { type: 'LoadBalancer' }),
+      ['deny service-port-80 spec.ports[0].port', 'deny service-type spec.type'],
+      'but not another type',
+    )
+    const policy = withActions({ 'service-type': { virtualHost: 'off' } })
+    t.strictSame(
+      said(
+        judgeService(
+          service([{ name: 'http', port: 8080 }], { type: 'NodePort' }, 'shop', labels),
+          undefined,
+          circumstances({ policy }),
+        ),
       ),
-    ),
-    ['deny service-vip-missing spec.externalIPs', 'deny service-port-80 spec.ports[0].port'],
+      [],
+      'where that is allowed, nobody misses an address that it cannot have',
+    )
+  },
+)
+
+await t.test('what is for virtual hosts alone is not said of others, whatever is configured', async (t) => {
+  const rules = ['service-type', 'service-headless', 'service-selector', 'service-gateway-label', 'service-vip-missing']
+  const policy = withActions(Object.fromEntries(rules.map((rule) => [rule, { virtualHost: 'warn', other: 'warn' }])))
+  const judged = (labels: object, spec: object) =>
+    judgeService(
+      service([{ name: 'http', port: 8080 }], { selector: { app: 'a' }, ...spec }, 'shop', labels),
+      undefined,
+      circumstances({ policy }),
+    ).outcomes.map(({ rule }) => rule)
+  const network = { 'topology.istio.io/network': 'north' }
+  const labelled = { ...network, 'meshvip.dev/virtual-host': 'true' }
+  const [typed, headless] = [{ type: 'LoadBalancer' }, { clusterIP: 'None' }]
+  t.strictSame([...judged(network, typed), ...judged(network, headless), ...judged(network, {})], [])
+  t.strictSame(
+    [...new Set([...judged(labelled, typed), ...judged(labelled, headless), ...judged(labelled, {})])].sort(),
+    rules.sort(),
   )
 })
 

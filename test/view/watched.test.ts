@@ -201,6 +201,21 @@ t.test('a grave answer is confirmed by what the cluster says now, any other is t
   t.strictSame(reads, ['confirmation Service'])
 })
 
+t.test('to confirm who has a port, those that are known to have it are read, and not the namespace', async (t) => {
+  const { server, reads, cluster, showAll } = await start(t)
+  await showAll()
+  const confirmed = cluster.decide(
+    (view) => view.virtualHostCandidates('shop', 3111).map(({ name }) => name),
+    () => true,
+    AbortSignal.timeout(5_000),
+  )
+  const asked = await server.next()
+  t.equal(asked.path, '/api/v1/namespaces/shop/services/orders')
+  asked.answer(200, { metadata: orders, spec: { ports: [{ port: 3222 }] } })
+  t.strictSame(await confirmed, [], 'it has it no more')
+  t.strictSame(reads, ['confirmation Service'])
+})
+
 t.test('to confirm who holds an address, those that are known to hold it are read, and nobody else', async (t) => {
   const { server, cluster, showAll } = await start(t)
   await showAll()
