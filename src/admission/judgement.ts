@@ -1,5 +1,14 @@
 import { formatName } from '../api/metadata.ts'
-import { isDenied, judgeService, judgeVirtualService, type Verdict } from '../rules/judge.ts'
+import type { Service } from '../api/service.ts'
+import {
+  isDenied,
+  judgeService,
+  judgeServiceDeletion,
+  judgeVirtualService,
+  type Outcome,
+  type Circumstances as RuleCircumstances,
+  type Verdict,
+} from '../rules/judge.ts'
 import type { Policy } from '../rules/policy.ts'
 import type { Cluster, ClusterView } from '../view/view.ts'
 import type { AdmissionRequest } from './review.ts'
@@ -17,6 +26,19 @@ const withoutItsOwn = (verdict: Verdict): Verdict => ({
   outcomes: verdict.outcomes.filter(({ fromMutation }) => !fromMutation),
 })
 
+/** What the rules are told of a request beside its object. */
+const told = (request: AdmissionRequest, policy: Policy, phase: Phase): Omit<RuleCircumstances, 'view'> => {
+  const dryRun = request.dryRun ?? false
+  return {
+    policy,
+    dryRun,
+    batch: policy.dryRun.batchFieldManagers.has(request.options?.fieldManager ?? ''),
+    // Claims are made in mutation, and a dry run leaves none.
+    claimed: phase === 'validation' && !dryRun,
+    now: new Date(),
+  }
+}
+
 /**
  * Asks the rules about the subject of a request. Nothing is denied on hearsay: what a denial rests on is read afresh, and the rules
  * are asked again.
@@ -27,12 +49,9 @@ export const judge = async (
   phase: Phase,
   { cluster, policy, signal }: Circumstances,
 ): Promise<Verdict> => {
-  const dryRun = request.dryRun ?? false
-  const batch = policy.dryRun.batchFieldManagers.has(request.options?.fieldManager ?? '')
-  // Claims are made in mutation, and a dry run leaves none.
-  const claimed = phase === 'validation' && !dryRun
+  const common = told(request, policy, phase)
   const question = (view: ClusterView): Verdict => {
-    const circumstances = { view, policy, dryRun, batch, claimed, now: new Date() }
+    const circumstances = { ...common, view }
     const verdict =
       subject.kind === 'Service'
         ? judgeService(subject.object, subject.before, circumstances)
@@ -40,6 +59,16 @@ export const judge = async (
     return phase === 'mutation' ? withoutItsOwn(verdict) : verdict
   }
   return cluster.decide(question, isDenied, signal)
+}
+
+/** Asks the rules about the deletion of a Service. Nothing refuses it, so that nothing is read afresh. */
+export const judgeDeletion = (
+  service: Service,
+  request: AdmissionRequest,
+  { cluster, policy, signal }: Circumstances,
+): Promise<readonly Outcome[]> => {
+  const common = told(request, policy, 'validation')
+  return cluster.ask((view) => judgeServiceDeletion(service, { ...common, view }), signal)
 }
 
 /** `Service shop/orders`: a subject in a sentence. */

@@ -14,8 +14,8 @@ export type Subject =
 /** What becomes of a request before any rule is asked. */
 export type Reading =
   | { is: 'subject'; subject: Subject }
-  /** A deletion: always allowed. */
-  | { is: 'deletion'; kind: Subject['kind']; name: NamespacedName }
+  /** A deletion: always allowed. `service` is the one that is deleted, where there may be something to say of that. */
+  | { is: 'deletion'; kind: Subject['kind']; name: NamespacedName; service: Service | undefined }
   /** Nothing to judge: a subresource, an object that is being deleted, or one in which nothing changed that a rule reads. */
   | { is: 'unseen' }
   /** A kind of object that is none of ours. */
@@ -65,12 +65,20 @@ const readAs = <T extends Service | VirtualService>(
   return isDeepStrictEqual(object, before) ? { is: 'unseen' } : { is: 'subject', subject: subject(object, before) }
 }
 
+/** The Service that a request deletes; undefined where it cannot be read, or is being deleted already. */
+const readDeleted = (request: AdmissionRequest): Service | undefined => {
+  const { parse } = kinds.Service
+  const old = tryParse((raw) => (isBeingDeleted(raw) ? undefined : parse(raw)), request.oldObject)
+  return 'object' in old && old.object !== undefined ? identified(old.object, request) : undefined
+}
+
 /** Reads what a request is about. */
 export const readSubject = (request: AdmissionRequest): Reading => {
   const kind = kindOf(request)
   if (kind === undefined) return { is: 'unhandled' }
   if (request.operation === 'DELETE') {
-    return { is: 'deletion', kind, name: { namespace: request.namespace ?? '', name: request.name ?? '' } }
+    const name = { namespace: request.namespace ?? '', name: request.name ?? '' }
+    return { is: 'deletion', kind, name, service: kind === 'Service' ? readDeleted(request) : undefined }
   }
   if (request.subResource || request.operation === 'CONNECT') return { is: 'unseen' }
   return kind === 'Service'

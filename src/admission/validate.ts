@@ -9,7 +9,7 @@ import {
   warningTexts,
 } from '../rules/message.ts'
 import type { Backend } from './backend.ts'
-import { type Circumstances, describe, judge } from './judgement.ts'
+import { type Circumstances, describe, judge, judgeDeletion } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, deny } from './review.ts'
 import { nameOf, readSubject, type Subject } from './subject.ts'
 
@@ -37,19 +37,21 @@ export const passUnhandled = ({ kind }: AdmissionRequest): Answer =>
     ],
   })
 
+/** What an answer says of what was found. */
+const said = (outcomes: readonly Outcome[]): Pick<Answer, 'outcomes' | 'warnings' | 'auditAnnotations'> => ({
+  outcomes,
+  warnings: warningTexts(outcomes),
+  auditAnnotations: auditAnnotations(outcomes),
+})
+
 const validateSubject = async (
   subject: Subject,
   request: AdmissionRequest,
   circumstances: Circumstances,
 ): Promise<Answer> => {
   const verdict = await judge(subject, request, 'validation', circumstances)
-  const { outcomes } = verdict
   const { docsURL } = circumstances.policy
-  const findings = {
-    outcomes,
-    warnings: warningTexts(outcomes),
-    auditAnnotations: auditAnnotations(outcomes),
-  }
+  const findings = said(verdict.outcomes)
   return isDenied(verdict) ? deny(denialMessage(describe(subject), verdict, docsURL), findings) : allow(findings)
 }
 
@@ -65,9 +67,13 @@ export const validate = async (
       return passUnhandled(request)
     case 'malformed':
       return deny(`${request.kind.kind} ${shownName(nameOf(request))} cannot be read: ${shownProblem(reading.problem)}`)
-    case 'deletion':
-      if (!request.dryRun) backend.deleted(reading.kind, reading.name)
-      return allow()
+    case 'deletion': {
+      const { kind, name, service } = reading
+      const all = { ...circumstances, cluster: backend.cluster }
+      const outcomes = service === undefined ? [] : await judgeDeletion(service, request, all)
+      if (!request.dryRun) backend.deleted(kind, name)
+      return allow(said(outcomes))
+    }
     case 'unseen':
       return allow()
     case 'subject': {

@@ -10,12 +10,17 @@ const maxClients = 10
 
 const anyPodIn = (namespace: string): Client => ({ namespace, labels: 'any' })
 
-/** What the clients of a VirtualService are given: one emission for all where they are given the same, else one for each that differs. */
-export const emissionsFor = (virtualService: VirtualService, view: ClusterView, mesh: Mesh): Emission[] => {
+/** What the clients of a VirtualService are given: one emission for all where they are given the same, else one for each that differs. `delegate` is a delegate of it as it is about to be. */
+export const emissionsFor = (
+  virtualService: VirtualService,
+  view: ClusterView,
+  mesh: Mesh,
+  delegate?: VirtualService,
+): Emission[] => {
   const { namespace, exportTo, routes } = virtualService
   const named = exportTo.map((one) => (one === '.' ? namespace : one)).filter((one) => one !== '*' && one !== '~')
   const [first = namespace] = [namespace, ...named].filter((one) => isVisible(one, virtualService))
-  const emission = emit(virtualService, anyPodIn(first), view, mesh)
+  const emission = emit(virtualService, anyPodIn(first), view, mesh, delegate)
   if (!emission.differs) return [emission]
   const sources = routes.flatMap(({ matches }) => matches.map(({ sourceNamespace }) => sourceNamespace))
   const owners = emission.hosts.flatMap((host): string[] => {
@@ -31,6 +36,8 @@ export const emissionsFor = (virtualService: VirtualService, view: ClusterView, 
   ].filter((one) => one !== first && isVisible(one, virtualService))
   return [
     emission,
-    ...[...new Set(others)].slice(0, maxClients).map((one) => emit(virtualService, anyPodIn(one), view, mesh)),
+    ...[...new Set(others)]
+      .slice(0, maxClients)
+      .map((one) => emit(virtualService, anyPodIn(one), view, mesh, delegate)),
   ]
 }

@@ -7,7 +7,6 @@ import {
   takesEveryRequest,
   type VirtualService,
 } from '../api/virtual-service.ts'
-import type { ClusterView } from '../view/view.ts'
 import { isVisible } from './visibility.ts'
 
 /** A route whose delegate istiod does not take, or only in part. */
@@ -93,11 +92,21 @@ const mergeMatches = (root: readonly Match[], leaf: readonly Match[]): readonly 
   return merged.some((some) => some.length === 0) ? undefined : merged.flat()
 }
 
+/** How a field of a delegate is told as part of its root. */
+const fieldInRoot = (root: Route, delegate: NamespacedName, field: string): string =>
+  `${root.field}.delegate (${formatName(delegate)}: ${field})`
+
+/** The field of a delegate that a field of its root tells; undefined where it tells none of that delegate. */
+export const fieldInDelegate = (field: string, delegate: NamespacedName): string | undefined => {
+  const [, within] = field.split(` (${formatName(delegate)}: `)
+  return within?.replace(')', '')
+}
+
 /** A route of a delegate, as part of its root: its fields are told with the delegate's name. */
 const mergeRoute = (root: Route, leaf: Route, delegate: NamespacedName): Route | undefined => {
   const matches = mergeMatches(root.matches, leaf.matches)
   if (matches === undefined) return undefined
-  const within = (field: string) => `${root.field}.delegate (${formatName(delegate)}: ${field})`
+  const within = (field: string) => fieldInRoot(root, delegate, field)
   const placed = <T extends { field: string }>(one: T): T => ({ ...one, field: within(one.field) })
   const mirrors = leaf.mirrors.length > 0 ? leaf.mirrors.map(placed) : root.mirrors
   return {
@@ -123,7 +132,7 @@ const resolvedIn = (route: Route, resolve: (host: string) => string): Route => {
  */
 export const withDelegates = (
   root: VirtualService,
-  view: ClusterView,
+  find: (name: NamespacedName) => VirtualService | undefined,
   resolveIn: (namespace: string) => (host: string) => string,
 ): { routes: readonly Route[]; delegations: readonly Delegation[] } => {
   if (root.routes.every(({ delegate }) => delegate === undefined)) return { routes: root.routes, delegations: [] }
@@ -132,7 +141,7 @@ export const withDelegates = (
     if (route.delegate === undefined) return [route]
     const delegate = { ...route.delegate, namespace: route.delegate.namespace || root.namespace }
     const common = { field: route.field, delegate }
-    const leaf = view.virtualService(delegate)
+    const leaf = find(delegate)
     const problem =
       leaf === undefined
         ? 'missing'

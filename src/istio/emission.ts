@@ -81,7 +81,8 @@ export type RouteEmission = {
   dropped: 'host' | 'port' | 'class' | 'gateway' | 'source' | 'taken' | 'shadowed' | 'reserved' | 'unknown' | undefined
 }
 
-const protocolsOf: Readonly<Record<PortClass, readonly Protocol[]>> = {
+/** The protocols of routes that a port carries. */
+export const protocolsOf: Readonly<Record<PortClass, readonly Protocol[]>> = {
   HTTP: ['http'],
   undetermined: ['http', 'tcp'],
   TCP: ['tcp'],
@@ -260,8 +261,17 @@ const emitMatch = (
 
 const noPorts = { http: [], tcp: [], tls: [] }
 
-/** The emission of a VirtualService for a client. Delegates (no hosts) and what is off the mesh have no hosts and routes here. */
-export const emit = (virtualService: VirtualService, client: Client, view: ClusterView, mesh: Mesh): Emission => {
+/**
+ * The emission of a VirtualService for a client; `delegate` is a delegate of it as it is about to be. Delegates (no hosts) and what is
+ * off the mesh have no hosts and routes here.
+ */
+export const emit = (
+  virtualService: VirtualService,
+  client: Client,
+  view: ClusterView,
+  mesh: Mesh,
+  delegate?: VirtualService,
+): Emission => {
   const onMesh = isOnMesh(virtualService)
   const otherGateways = virtualService.gateways.filter((gateway) => gateway !== 'mesh')
   const nothing = { targets: [], ports: noPorts, taken: [], routes: [], destinations: [], delegations: [] }
@@ -270,7 +280,7 @@ export const emit = (virtualService: VirtualService, client: Client, view: Clust
   }
   const registry = new Registry(client, view, mesh)
   const rivals = new Rivals(virtualService, client, view, mesh)
-  const { routes: written, delegations } = routesOf(virtualService, view, mesh)
+  const { routes: written, delegations } = routesOf(virtualService, view, mesh, delegate)
   const used = new Set(written.map(({ protocol }) => protocol))
   const hasConnections = used.has('tcp') || used.has('tls')
   const resolve = (host: string, index: number) =>

@@ -19,13 +19,18 @@ const comesBefore = (a: VirtualService, b: VirtualService, client: string): bool
   return order === 0 ? isEarlier(a, b) : order < 0
 }
 
-/** The routes of a VirtualService with those of its delegates. */
+/** The routes of a VirtualService with those of its delegates; `delegate` is one of these as it is about to be. */
 export const routesOf = (
   virtualService: VirtualService,
   view: ClusterView,
   mesh: Mesh,
+  delegate?: VirtualService,
 ): { routes: readonly Route[]; delegations: readonly Delegation[] } =>
-  withDelegates(virtualService, view, (namespace) => (host) => resolveShortName(host, namespace, mesh.clusterDomain))
+  withDelegates(
+    virtualService,
+    (name) => (delegate !== undefined && sameName(name, delegate) ? delegate : view.virtualService(name)),
+    (namespace) => (host) => resolveShortName(host, namespace, mesh.clusterDomain),
+  )
 
 /** The hosts that a VirtualService lists, expanded. */
 export const hostsOf = ({ hosts, namespace }: VirtualService, { clusterDomain }: Mesh): string[] =>

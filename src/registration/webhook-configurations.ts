@@ -47,6 +47,8 @@ const services: V1RuleWithOperations = {
   scope: 'Namespaced',
 }
 
+const deletedServices: V1RuleWithOperations = { ...services, operations: ['DELETE'] }
+
 const virtualServices: V1RuleWithOperations = {
   apiGroups: ['networking.istio.io'],
   apiVersions: ['v1'],
@@ -56,8 +58,8 @@ const virtualServices: V1RuleWithOperations = {
 }
 
 /** CEL: the Service is labelled as a virtual host, or as none. */
-const isLabelled = (value: 'true' | 'false'): string =>
-  `(has(object.metadata.labels) && '${virtualHostLabel}' in object.metadata.labels && object.metadata.labels['${virtualHostLabel}'] == '${value}')`
+const isLabelled = (value: 'true' | 'false', object: 'object' | 'oldObject' = 'object'): string =>
+  `(has(${object}.metadata.labels) && '${virtualHostLabel}' in ${object}.metadata.labels && ${object}.metadata.labels['${virtualHostLabel}'] == '${value}')`
 
 /** CEL: the Service asks for an address of its own, or says that it is a virtual host. That counts in every namespace. */
 const isExplicit = `(${isLabelled('true')} || (has(object.spec.externalIPs) && object.spec.externalIPs.size() > 0))`
@@ -80,6 +82,12 @@ const concernsMesh = (clusterDomain: string): string =>
     '|| (has(object.spec.hosts) && object.spec.hosts.exists(h,',
     `!h.startsWith('*') && (!h.contains('.') || h.lowerAscii().endsWith('.svc.${clusterDomain}'))))`,
   ].join(' ')
+
+/** CEL: the garbage collector or the controller of namespaces, which nobody's warning reaches, and which delete whole namespaces. */
+const isController = [
+  `(request.userInfo.username.startsWith('system:serviceaccount:kube-system:')`,
+  `|| request.userInfo.username == 'system:kube-controller-manager')`,
+].join(' ')
 
 /** What is asked in one hop of the API server: to whom, about what, and what failing to reach us means. */
 type Hop = {
@@ -106,6 +114,13 @@ const validatingHops = (clusterDomain: string): Hop[] => {
     condition: { name: 'ordinary-service', expression: `!${mayBeVirtualHost} && !${isExplicit}` },
     failurePolicy: 'Ignore',
   }
+  // A deletion is never refused: it gets advice, where somebody is there to read it.
+  const deleted = (condition: string): typeof enforced => ({
+    rules: [deletedServices],
+    condition: { name: 'read-by-somebody', expression: `!${isController} && ${condition}` },
+    failurePolicy: 'Ignore',
+  })
+  const isDeletedByLabel = isLabelled('true', 'oldObject')
   const elsewhere: typeof enforced = {
     rules: [virtualServices],
     condition: { name: 'mesh-route', expression: onMesh },
@@ -125,6 +140,9 @@ const validatingHops = (clusterDomain: string): Hop[] => {
     { ...advised, name: 'services-by-revision', namespaces: 'revision' },
     { ...elsewhere, name: 'virtual-services-elsewhere', namespaces: 'unlabelled' },
     { ...elsewhere, name: 'virtual-services-uninjected', namespaces: 'disabled' },
+    { ...deleted(`!${isDeletedByLabel}`), name: 'deletions', namespaces: 'injected' },
+    { ...deleted(`!${isDeletedByLabel}`), name: 'deletions-by-revision', namespaces: 'revision' },
+    { ...deleted(isDeletedByLabel), name: 'deletions-by-label', namespaces: 'all' },
   ]
 }
 
@@ -165,6 +183,7 @@ const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registra
       })),
     ] as V1LabelSelector['matchExpressions'] & {},
   }
+  const object = hop.rules.includes(deletedServices) ? 'oldObject' : 'object'
   return {
     name: `${hop.name}.meshvip.dev`,
     clientConfig: {
@@ -174,8 +193,8 @@ const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registra
     rules: hop.rules,
     namespaceSelector,
     matchConditions: [
-      // A deletion is finished by whatever finalizer it waits for, however wrong the object is.
-      { name: 'not-being-deleted', expression: '!has(object.metadata.deletionTimestamp)' },
+      // A deletion is finished by whatever finalizer it waits for, however wrong the object is, and is asked for once.
+      { name: 'not-being-deleted', expression: `!has(${object}.metadata.deletionTimestamp)` },
       hop.condition,
     ],
     matchPolicy: 'Equivalent',

@@ -30,3 +30,9 @@ export type Finding = {
 
 /** What a rule's check() gives; the engine adds the rule's id. */
 export type RuleFinding = Omit<Finding, 'rule'>
+
+/** The same rule about the same thing: how a finding is recognised in the object before an update. */
+export const identity = ({ rule, about }: Finding): string => `${rule} ${about}`
+
+/** A finding, and what its rule does for the object in which it is. */
+export type Found = { finding: Finding; action: Exclude<Action, 'off'> }

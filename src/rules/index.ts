@@ -1,6 +1,7 @@
-import type { Rule, ServiceSubject, VirtualServiceSubject } from './rule.ts'
+import type { DeletionSubject, Rule, ServiceSubject, VirtualServiceSubject } from './rule.ts'
 import { serviceGatewayLabel } from './service-gateway-label.ts'
 import { serviceHeadless } from './service-headless.ts'
+import { serviceInUse, serviceInUseDeletion } from './service-in-use.ts'
 import { servicePort80 } from './service-port-80.ts'
 import { servicePortName } from './service-port-name.ts'
 import { servicePortUnique } from './service-port-unique.ts'
@@ -30,7 +31,11 @@ export const serviceRules: readonly Rule<ServiceSubject>[] = [
   serviceVipMissing,
   serviceVipOutsidePool,
   serviceVipTaken,
+  serviceInUse,
 ]
+
+/** What rules of the table say of a Service that is deleted. */
+export const serviceDeletionRules: readonly Rule<DeletionSubject>[] = [serviceInUseDeletion]
 
 export const virtualServiceRules: readonly Rule<VirtualServiceSubject>[] = [
   virtualServiceMeshGateway,

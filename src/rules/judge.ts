@@ -1,13 +1,13 @@
-import type { NamespacedName } from '../api/metadata.ts'
+import { formatName, type NamespacedName } from '../api/metadata.ts'
 import type { Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
-import { elsewhere } from '../istio/client.ts'
 import { emissionsFor } from '../istio/clients.ts'
-import type { Emission } from '../istio/emission.ts'
+import { fieldInDelegate } from '../istio/delegates.ts'
 import type { ClusterView } from '../view/view.ts'
+import { acrossClients } from './across-clients.ts'
 import { exemptionFor, exemptionNote } from './exemption.ts'
-import type { Action, Finding } from './finding.ts'
-import { serviceRules, virtualServiceRules } from './index.ts'
+import { type Action, type Finding, type Found, identity } from './finding.ts'
+import { serviceDeletionRules, serviceRules, virtualServiceRules } from './index.ts'
 import { actionFor } from './policy.ts'
 import type { Context, Rule, VirtualServiceSubject } from './rule.ts'
 import { isSelected, type VirtualHostBy, virtualHostBy, virtualServiceScope } from './virtual-host.ts'
@@ -44,13 +44,8 @@ const severity: readonly Action[] = ['off', 'audit', 'warn', 'deny']
 
 const milder = <A extends Action>(a: A, b: A): A => (severity.indexOf(a) < severity.indexOf(b) ? a : b)
 
-/** The same rule about the same thing: how a finding is recognised in the object before an update. */
-const identity = ({ rule, about }: Finding): string => `${rule} ${about}`
-
 /** A field's path as a text that sorts by the numbers in it. */
 const sortKey = ({ field }: Finding): string => field.replace(/\d+/g, (digits) => digits.padStart(9, '0'))
-
-type Found = { finding: Finding; action: Outcome['action'] }
 
 const run = <S extends Context>(rules: readonly Rule<S>[], subject: S, actionOf: (rule: Rule<S>) => Action): Found[] =>
   rules.flatMap((rule) => {
@@ -100,24 +95,34 @@ const settle = (
 const labelsOf = (namespace: string, view: ClusterView): ReadonlyMap<string, string> =>
   view.namespace(namespace)?.labels ?? new Map()
 
-const findInService = (service: Service, circumstances: Circumstances): { found: Found[]; by: VirtualHostBy } => {
-  const { policy, view } = circumstances
+/** How a Service came to be a virtual host, and what is done for a rule's findings in it. */
+const actionsFor = (
+  service: Service,
+  { policy, view }: Circumstances,
+): { by: VirtualHostBy; actionOf: (rule: Pick<Rule<never>, 'id' | 'kinds'>) => Action } => {
   const by = virtualHostBy(service, view, policy)
   const column = by === undefined ? 'other' : 'virtualHost'
   // Outside the mesh Istio's rules do not hold; taking somebody else's address is wrong everywhere.
   const inMesh = by !== undefined || isSelected(service.namespace, view)
-  const found = run(serviceRules, { ...circumstances, service, isVirtualHost: by !== undefined }, (rule) =>
-    inMesh || rule.kinds.includes('security')
-      ? actionFor(policy, rule.id, column, labelsOf(service.namespace, view))
-      : 'off',
-  )
-  return { found, by }
+  const actionOf = ({ id, kinds }: Pick<Rule<never>, 'id' | 'kinds'>) =>
+    inMesh || kinds.includes('security') ? actionFor(policy, id, column, labelsOf(service.namespace, view)) : 'off'
+  return { by, actionOf }
+}
+
+const findInService = (
+  service: Service,
+  before: Service | undefined,
+  circumstances: Circumstances,
+): { found: Found[]; by: VirtualHostBy } => {
+  const { by, actionOf } = actionsFor(service, circumstances)
+  const subject = { ...circumstances, service, before, isVirtualHost: by !== undefined }
+  return { found: run(serviceRules, subject, actionOf), by }
 }
 
 /** Judges a Service; `before` is the object that an update replaces. */
 export const judgeService = (service: Service, before: Service | undefined, circumstances: Circumstances): Verdict => {
-  const { found, by } = findInService(service, circumstances)
-  const old = before === undefined ? [] : findInService(before, circumstances).found
+  const { found, by } = findInService(service, before, circumstances)
+  const old = before === undefined ? [] : findInService(before, undefined, circumstances).found
   const outcomes = settle(found, old, service, circumstances)
   const refused = outcomes.some(({ action, fromMutation }) => action === 'deny' && !fromMutation)
   return {
@@ -127,50 +132,53 @@ export const judgeService = (service: Service, before: Service | undefined, circ
   }
 }
 
-const nameOfClients = ({ client }: Emission): string =>
-  client.namespace === elsewhere ? 'other namespaces' : `namespace ${client.namespace}`
-
-/** Whether clients are not given what a finding is about at all. */
-const isSpared = ({ routes }: Emission, field: string): boolean => {
-  const about = routes.filter(({ route, match }) =>
-    [match?.field ?? route.field, ...[...route.destinations, ...route.mirrors].map((one) => one.field)].some(
-      (part) => field === part || field.startsWith(`${part}.`),
-    ),
-  )
-  return about.length > 0 && about.every(({ dropped }) => dropped === 'source')
+/** What there is to say of the deletion of a Service, which nothing refuses. */
+export const judgeServiceDeletion = (service: Service, circumstances: Circumstances): readonly Outcome[] => {
+  const subject = { ...circumstances, service }
+  const rules = serviceDeletionRules.filter((rule) => rule.check(subject).length > 0)
+  // Whether it is a virtual host takes reads of its endpoints: for what nothing uses they are not made.
+  if (rules.length === 0) return []
+  const { actionOf } = actionsFor(service, circumstances)
+  const found = run(rules, subject, (rule) => milder(actionOf(rule), 'warn'))
+  return settle(found, [], service, circumstances)
 }
 
-/** Of the findings for several clients each once. What does not concern all of them that it could is a warning, and says whom. */
-const acrossClients = (emissions: readonly Emission[], lists: readonly (readonly Found[])[]): Found[] => {
-  const [first = []] = lists
-  if (lists.length === 1) return [...first]
-  const all = new Map(lists.flat().map((one) => [`${identity(one.finding)} ${one.finding.field}`, one]))
-  const known = lists.map((list) => new Set(list.map(({ finding }) => `${identity(finding)} ${finding.field}`)))
-  return [...all].map(([key, one]) => {
-    const fine = emissions.some((emission, index) => !known[index]?.has(key) && !isSpared(emission, one.finding.field))
-    if (!fine) return one
-    const concerned = emissions.filter((_, index) => known[index]?.has(key)).map(nameOfClients)
-    const problem = `${one.finding.problem} (for sidecars in ${concerned.join(' and ')})`
-    return { ...one, finding: { ...one.finding, problem, atMost: 'warn' } }
-  })
-}
-
-const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] => {
+/** What is wrong with a VirtualService that has hosts. `delegate` is one of its delegates as it is about to be. */
+const findInRoot = (root: VirtualService, circumstances: Circumstances, delegate?: VirtualService): Found[] => {
   const { policy, view } = circumstances
-  const emissions = emissionsFor(virtualService, view, policy)
-  const scopes = emissions.map((emission) => virtualServiceScope(virtualService, emission, view, policy))
+  const emissions = emissionsFor(root, view, policy, delegate)
+  const scopes = emissions.map((emission) => virtualServiceScope(root, emission, view, policy))
   const scope = (['virtual-host', 'other'] as const).find((one) => scopes.includes(one))
   if (scope === undefined) return []
   const column = scope === 'virtual-host' ? 'virtualHost' : 'other'
   // Istio honours VirtualServices in every namespace; outside the mesh's own we only advise.
-  const limit: Action = isSelected(virtualService.namespace, view) ? 'deny' : 'warn'
-  const labels = labelsOf(virtualService.namespace, view)
+  const limit: Action = isSelected(root.namespace, view) ? 'deny' : 'warn'
+  const labels = labelsOf(root.namespace, view)
   const actionOf = (rule: Rule<VirtualServiceSubject>) => milder(actionFor(policy, rule.id, column, labels), limit)
-  return acrossClients(
-    emissions,
-    emissions.map((emission) => run(virtualServiceRules, { ...circumstances, virtualService, emission }, actionOf)),
+  const found = emissions.map((emission) =>
+    run(virtualServiceRules, { ...circumstances, virtualService: root, emission }, actionOf),
   )
+  return acrossClients(emissions, found)
 }
+
+/** What is wrong with a delegate: what is wrong in its part of the VirtualServices that use it. */
+const findInDelegate = (delegate: VirtualService, circumstances: Circumstances): Found[] => {
+  const roots = circumstances.view.virtualServicesWithDelegate(delegate)
+  const found = roots.flatMap((root) =>
+    findInRoot(root, circumstances, delegate).flatMap(({ finding, action }) => {
+      const field = fieldInDelegate(finding.field, delegate)
+      const problem = `${finding.problem} (as part of VirtualService ${formatName(root)})`
+      return field === undefined ? [] : [{ finding: { ...finding, field, problem }, action }]
+    }),
+  )
+  // Several roots may meet the same.
+  return [...new Map(found.map((one) => [`${identity(one.finding)} ${one.finding.field}`, one])).values()]
+}
+
+const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] =>
+  virtualService.hosts.length === 0
+    ? findInDelegate(virtualService, circumstances)
+    : findInRoot(virtualService, circumstances)
 
 /** Judges a VirtualService; `before` is the object that an update replaces. */
 export const judgeVirtualService = (

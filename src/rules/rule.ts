@@ -19,7 +19,15 @@ export type Context = {
   claimed: boolean
 }
 
-export type ServiceSubject = Context & { service: Service; isVirtualHost: boolean }
+export type ServiceSubject = Context & {
+  service: Service
+  /** The object that an update replaces. Only what an update does asks for it: what was so before, the engine compares. */
+  before: Service | undefined
+  isVirtualHost: boolean
+}
+
+/** A Service that is deleted. */
+export type DeletionSubject = Context & { service: Service }
 
 export type VirtualServiceSubject = Context & { virtualService: VirtualService; emission: Emission }
 

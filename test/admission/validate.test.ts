@@ -308,6 +308,11 @@ t.test('on a live cluster', async (t) => {
     t.strictSame(await run(requestFor(good, { operation: 'DELETE', object: null }), backend), untouched)
     t.strictSame(server.log, [])
   })
+  t.test('a deletion of what nothing uses costs nothing but the look for VirtualServices', async (t) => {
+    const deletion = requestFor(good, { operation: 'DELETE', object: null, oldObject: good })
+    t.strictSame(await run(deletion, backend), untouched)
+    t.strictSame(server.log, ['GET /apis/networking.istio.io/v1/virtualservices'])
+  })
   t.test('a claim that is gone is seen at once', async (t) => {
     t.strictSame(await run(requestFor(good), backend), untouched)
     server.delete('/apis/networking.k8s.io/v1/ipaddresses/240.240.0.7')
@@ -317,6 +322,34 @@ t.test('on a live cluster', async (t) => {
     server.intercept = () => forbidden
     await t.rejects(run(requestFor(good), backend), { name: 'ApiError', status: 403 })
   })
+})
+
+t.test('a deletion is admitted, with a warning where a VirtualService still uses what is deleted', async (t) => {
+  const route = virtualService('routes', { hosts: ['orders'], gateways: ['mesh'] })
+  const deletion = (oldObject: object | null, changes: Partial<AdmissionRequest> = {}) =>
+    run(requestFor(good, { operation: 'DELETE', object: null, oldObject, ...changes }), memory(good, route))
+  const warned = {
+    allowed: true,
+    warnings: [
+      'metadata.name: shop/orders is deleted, but in use by VirtualService shop/routes: routes by it or to it then lead nowhere, and callers get errors. Fix: take it out of the VirtualService first [service-in-use]',
+    ],
+    auditAnnotations: { warn: 'service-in-use' },
+  }
+  t.match(await deletion(good), warned)
+  t.match(await deletion(good, { dryRun: true }), warned, 'a dry run, too')
+  t.match(
+    await deletion(service('', {}, { namespace: undefined, name: undefined })),
+    warned,
+    'by the names of the request',
+  )
+  t.strictSame(await deletion({ ...good, metadata: { ...good.metadata, deletionTimestamp: 'now' } }), untouched, 'once')
+  t.strictSame(await deletion(service('orders', { ports: 'all' })), untouched, 'what cannot be read is just deleted')
+  t.strictSame(await deletion(null), untouched)
+  t.strictSame(
+    await run(requestFor(route, { operation: 'DELETE', object: null, oldObject: route }), memory(good, route)),
+    untouched,
+    'of a VirtualService there is nothing to say',
+  )
 })
 
 t.test('a deletion frees the address for others', async (t) => {

@@ -106,6 +106,68 @@ await testOnCluster('how requests come and go', async (t, cluster) => {
     }
   })
 
+  await t.test('of deletions those of Services in the mesh are told, once, if somebody asks for them', async (t) => {
+    const labels = { 'meshvip.dev/virtual-host': 'true' }
+    const plain = { selector: { app: 'a' }, ports: goodPorts }
+    await makeNamespace(cluster, 'revision', { 'istio.io/rev': 'canary' })
+    await makeNamespace(cluster, 'outside', {})
+    const told: [string, string, (object | undefined)?, object?][] = [
+      ['shop', 'told'],
+      ['shop', 'told-by-label', undefined, { labels }],
+      ['revision', 'told', plain],
+      ['outside', 'told-by-label', undefined, { labels }],
+    ]
+    const untold: typeof told = [
+      ['outside', 'untold', plain],
+      ['kube-system', 'untold', plain],
+    ]
+    const asked = (namespace: string, name: string) =>
+      cluster.log.filter(({ object, operation }) => object === `${namespace}/${name}` && operation === 'DELETE').length
+    for (const [namespace, name, spec = { ports: goodPorts }, metadata] of [...told, ...untold]) {
+      await admits(t, cluster, serviceManifest(namespace, name, spec, metadata), 'it is there')
+      t.equal((await cluster.kubectl(['delete', 'service', '-n', namespace, name])).code, 0, 'it is deleted')
+    }
+    t.strictSame(
+      told.map(([namespace, name]) => asked(namespace, name)),
+      [1, 1, 1, 1],
+    )
+    t.strictSame(
+      untold.map(([namespace, name]) => asked(namespace, name)),
+      [0, 0],
+    )
+
+    const finalizers = ['example.com/wait']
+    await admits(t, cluster, serviceManifest('shop', 'slow', plain, { finalizers }), 'one that has a finalizer')
+    const deleting = ['delete', 'service', '-n', 'shop', 'slow', '--wait=false']
+    for (let n = 0; n < 2; n++) t.equal((await cluster.kubectl(deleting)).code, 0)
+    t.equal(asked('shop', 'slow'), 1, 'a deletion that waits is not asked for again')
+
+    await admits(t, cluster, serviceManifest('shop', 'collected', plain), 'one that the garbage collector deletes')
+    const collector = ['--as=system:serviceaccount:kube-system:generic-garbage-collector', '--as-group=system:masters']
+    t.equal((await cluster.kubectl(['delete', 'service', '-n', 'shop', 'collected', ...collector])).code, 0)
+    t.equal(asked('shop', 'collected'), 0)
+  })
+
+  await t.test('a deletion under a VirtualService is warned of, in a dry run as well, and never refused', async (t) => {
+    const warning =
+      'Warning: metadata.name: shop/used is deleted, but in use by VirtualService shop/used: routes by it or to it then lead nowhere, and callers get errors. Fix: take it out of the VirtualService first [service-in-use]'
+    await admits(t, cluster, serviceManifest('shop', 'used', { ports: goodPorts }), 'a virtual host')
+    const http = [{ match: [{ port: 3111 }], route: [{ destination: { host: 'ordinary', port: { number: 3111 } } }] }]
+    const spec = { hosts: ['used.shop.svc.cluster.local'], gateways: ['mesh'], http }
+    await admits(t, cluster, virtualService('v1', 'used', spec), 'its VirtualService')
+    for (const dryRun of [['--dry-run=server'], []]) {
+      const { code, stderr } = await cluster.kubectl(['delete', 'service', '-n', 'shop', 'used', ...dryRun])
+      t.equal(code, 0)
+      t.ok(stderr.split('\n').includes(warning), 'it is warned of', { stderr })
+    }
+    t.equal(await getObject(cluster, ['service', '-n', 'shop', 'used']), undefined, 'it is gone')
+    const annotations = (await cluster.auditLog()).map(
+      (event) => event.annotations as Record<string, string> | undefined,
+    )
+    t.ok(annotations.some((all) => all?.['deletions.meshvip.dev/warn'] === 'service-in-use'))
+    await cluster.kubectl(['delete', 'virtualservice', '-n', 'shop', 'used'])
+  })
+
   await t.test('while we are down, only what must not pass is stopped, and a deletion is finished', async (t) => {
     const finalizers = ['example.com/wait']
     await admits(t, cluster, serviceManifest('shop', 'leaving', { ports: goodPorts }, { finalizers }), 'it is there')
@@ -121,6 +183,7 @@ await testOnCluster('how requests come and go', async (t, cluster) => {
     )
     await admits(t, cluster, serviceManifest('shop', 'plain', { selector: { app: 'a' }, ports: goodPorts }), 'ordinary')
     await admits(t, cluster, serviceManifest('kube-system', 'system', { ports: goodPorts }), 'in kube-system')
+    t.equal((await cluster.kubectl(['delete', 'service', '-n', 'shop', 'orders'])).code, 0, 'a deletion passes')
     const ingress = {
       hosts: ['shop.example.com'],
       gateways: ['public'],

@@ -55,6 +55,8 @@ await t.test('of each group exactly one webhook is asked, by whether Istio injec
       equal(asked(labels, /^virtual-hosts/).length, expected(injected, 2), 'mutating and validating')
       equal(asked(labels, /^services/).length, expected(injected))
       equal(asked(labels, /^virtual-services/).length, expected(!injected))
+      equal(asked(labels, /^deletions(-by-revision)?\./).length, expected(injected))
+      equal(asked(labels, /^deletions-by-label/).length, expected(true))
       equal(asked(labels, /^addresses/).length, expected(true, 2), 'mutating and validating')
     }),
     { numRuns: 200 },
@@ -71,8 +73,21 @@ t.strictSame(
     'services-by-revision.meshvip.dev Ignore',
     'virtual-services-elsewhere.meshvip.dev Ignore',
     'virtual-services-uninjected.meshvip.dev Ignore',
+    'deletions.meshvip.dev Ignore',
+    'deletions-by-revision.meshvip.dev Ignore',
+    'deletions-by-label.meshvip.dev Ignore',
   ],
   'validation fails closed only where it refuses',
+)
+
+t.strictSame(
+  all.flatMap(({ name, rules = [] }) =>
+    rules.flatMap(({ operations = [], resources = [] }) =>
+      operations.includes('DELETE') ? [`${name} ${resources} ${operations}`] : [],
+    ),
+  ),
+  ['deletions', 'deletions-by-revision', 'deletions-by-label'].map((name) => `${name}.meshvip.dev services DELETE`),
+  'of deletions only those of Services are told, and only where it fails open',
 )
 
 t.ok(
@@ -86,14 +101,21 @@ t.ok(
 t.ok((validating.webhooks ?? []).every(({ sideEffects }) => sideEffects === 'None'))
 
 await t.test('every webhook', async (t) => {
-  for (const { name, clientConfig, matchPolicy, timeoutSeconds, admissionReviewVersions, matchConditions } of all) {
+  for (const webhook of all) {
+    const { name, clientConfig, matchPolicy, timeoutSeconds, admissionReviewVersions, matchConditions, rules } = webhook
     t.match(name, /^[a-z-]+\.meshvip\.dev$/)
     t.equal(clientConfig.caBundle, Buffer.from('a certificate').toString('base64'))
     t.equal(clientConfig.service?.name, 'meshvip')
     t.equal(matchPolicy, 'Equivalent')
     t.ok(timeoutSeconds !== undefined && timeoutSeconds <= 10, 'leaves time for the rest of the request')
     t.strictSame(admissionReviewVersions, ['v1'])
-    t.equal(matchConditions?.[0]?.expression, '!has(object.metadata.deletionTimestamp)', 'never holds up a deletion')
+    const deletes = rules?.every(({ operations }) => operations?.includes('DELETE'))
+    const object = deletes ? 'oldObject' : 'object'
+    t.equal(
+      matchConditions?.[0]?.expression,
+      `!has(${object}.metadata.deletionTimestamp)`,
+      'never holds up a deletion, and hears of none twice',
+    )
   }
 })
 
