@@ -22,6 +22,7 @@ import {
   type Manifest,
   mostly,
   namespaces,
+  nonEmpty,
   otherDomain,
   rarely,
 } from './generator/universe.ts'
@@ -40,16 +41,22 @@ export type Case = {
 }
 
 const mostVirtualHosts = 3
-/** How many times more often a slot for a mutation stays empty: about half of all cases have none in any. */
-const emptySlotWeight = 4
+const mostMutations = 3
+/** Of cases that are left as they are to those that have any number of mutations, none included. */
+const untouchedWeight = 2
+const mutatedWeight = 3
 /** As many as the greediest mutation makes. */
 const choicesOfMutation = 4
 
-const clientDraws: fc.Arbitrary<Client[]> = fc.uniqueArray(
-  fc
-    .record({ namespace: fc.constantFrom(...namespaces), isLabelled: mostly(fc.constant(false), fc.constant(true)) })
-    .map(({ namespace, isLabelled }) => ({ namespace, ...(isLabelled ? { labels: { ...clientLabels } } : {}) })),
-  { selector: ({ namespace, labels }) => `${namespace} ${labels !== undefined}`, minLength: 1, maxLength: 3 },
+const clientDraw: fc.Arbitrary<Client> = fc
+  .record({ namespace: fc.constantFrom(...namespaces), isLabelled: mostly(fc.constant(false), fc.constant(true)) })
+  .map(({ namespace, isLabelled }) => ({ namespace, ...(isLabelled ? { labels: { ...clientLabels } } : {}) }))
+
+const clientDraws = nonEmpty(
+  fc.uniqueArray(clientDraw, {
+    selector: ({ namespace, labels }) => `${namespace} ${labels !== undefined}`,
+    maxLength: 3,
+  }),
 )
 
 type MutationDraw = { name: MutationName; choices: number[] }
@@ -59,10 +66,10 @@ const mutationDraw: fc.Arbitrary<MutationDraw> = fc.record({
   choices: fc.array(anyIndex, { minLength: choicesOfMutation, maxLength: choicesOfMutation }),
 })
 
-const mutationSlot = fc.oneof(
+const mutationDraws = fc.oneof(
   { withCrossShrink: true },
-  { weight: emptySlotWeight, arbitrary: fc.constant(undefined) },
-  { weight: 1, arbitrary: mutationDraw },
+  { weight: untouchedWeight, arbitrary: fc.constant<MutationDraw[]>([]) },
+  { weight: mutatedWeight, arbitrary: fc.array(mutationDraw, { maxLength: mostMutations, size: 'max' }) },
 )
 
 const draws = fc.record({
@@ -75,8 +82,7 @@ const draws = fc.record({
   entries: serviceEntryDraws,
   rules: destinationRuleDraws,
   virtualServices: fc.array(virtualServiceDraw, { minLength: mostVirtualHosts, maxLength: mostVirtualHosts }),
-  // Slots and no array: each shrinks to none whatever is in the others.
-  mutations: fc.tuple(mutationSlot, mutationSlot, mutationSlot),
+  mutations: mutationDraws,
 })
 type Draws = typeof draws extends fc.Arbitrary<infer T> ? T : never
 
@@ -96,14 +102,12 @@ const toCluster = (drawn: Draws): Cluster => {
 }
 
 /** Applies what finds something to change, and names it. */
-const mutate = (cluster: Cluster, drawn: Draws['mutations']): MutationName[] =>
-  drawn
-    .filter((draw) => draw !== undefined)
-    .flatMap(({ name, choices }) => {
-      let next = 0
-      const choose = <T>(list: readonly T[]): T | undefined => at(list, choices[next++ % choices.length] ?? 0)
-      return mutations[name](cluster, choose) ? [name] : []
-    })
+const mutate = (cluster: Cluster, drawn: readonly MutationDraw[]): MutationName[] =>
+  drawn.flatMap(({ name, choices }) => {
+    let next = 0
+    const choose = <T>(list: readonly T[]): T | undefined => at(list, choices[next++ % choices.length] ?? 0)
+    return mutations[name](cluster, choose) ? [name] : []
+  })
 
 const secondOf = (index: number): string =>
   new Date(Date.UTC(2026, 0, 1, 0, 0, index)).toISOString().replace('.000', '')

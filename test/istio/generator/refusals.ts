@@ -184,7 +184,7 @@ const wrongRoute = (route: Route, kind: keyof typeof matchFields, { hosts = [] }
   const weight = destinations.reduce((sum, destination) => sum + (destination.weight ?? 0), 0)
   return [
     ...(kind === 'http' ? wrongHttpRoute(route, hosts.length === 0) : unknownFields(route, 'match route')),
-    ...unless(kind === 'http' || destinations.length > 0, `a ${kind} route without destination`),
+    ...unless((kind === 'http' && route.route === undefined) || destinations.length > 0, 'a route without destination'),
     ...unless(kind !== 'tls' || match.length > 0, 'a tls route without match'),
     ...unless(destinations.length < 2 || weight > 0, 'weights of 0 in all'),
     ...unless(

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { type Draft, exportedTo, exportScopes, istioDraft, mostly, namespaces, rarely } from './universe.ts'
+import { type Draft, exportedTo, exportScopes, istioDraft, mostly, namespaces, nonEmpty, rarely } from './universe.ts'
 
 export type ServiceEntrySpec = {
   hosts: string[]
@@ -44,9 +44,11 @@ export const serviceEntryDraws: fc.Arbitrary<readonly ServiceEntryDraw[]> = fc.a
   fc.record({
     kind: fc.constantFrom(...kinds),
     namespace: fc.constantFrom(...namespaces),
-    ports: fc.uniqueArray(
-      fc.record({ number: fc.constantFrom(...entryPorts), protocol: fc.constantFrom(...protocols) }),
-      { selector: ({ number }) => number, minLength: 1, maxLength: 2 },
+    ports: nonEmpty(
+      fc.uniqueArray(fc.record({ number: fc.constantFrom(...entryPorts), protocol: fc.constantFrom(...protocols) }), {
+        selector: ({ number }) => number,
+        maxLength: 2,
+      }),
     ),
     hasAddress: mostly(fc.constant(false), fc.constant(true)),
     scope: rarely(fc.constantFrom(...entryScopes)),

@@ -8,6 +8,7 @@ import {
   draft,
   mostly,
   namespaces,
+  nonEmpty,
   rarely,
   virtualHostNames,
   virtualHostPorts,
@@ -78,7 +79,7 @@ const portsOf = (numbers: readonly number[]): fc.Arbitrary<readonly PortDraw[]> 
         number: fc.constantFrom(...numbers),
         kind: fc.oneof({ withCrossShrink: true }, fc.constant({ name: 'http' }), fc.constantFrom(...portKinds)),
       }),
-      { selector: ({ number }) => number, minLength: 1, maxLength: 2 },
+      { selector: ({ number }) => number, maxLength: 2 },
     )
     // Something must be there to route by and to.
     .filter((ports) => ports.some((port) => classOf(port) !== 'UDP'))
@@ -89,15 +90,17 @@ const servicesOf = <Draw>(
   kind: fc.Arbitrary<Draw>,
   maxLength: number,
 ): fc.Arbitrary<readonly (ServiceDraw & { kind: Draw })[]> =>
-  fc.uniqueArray(
-    fc.record({
-      name: fc.constantFrom(...names),
-      namespace: fc.constantFrom('shop', 'pay'),
-      ports: portsOf(numbers),
-      scope: rarely(fc.constantFrom(...serviceScopes)),
-      kind,
-    }),
-    { selector: ({ namespace, name }) => `${namespace}/${name}`, minLength: 1, maxLength },
+  nonEmpty(
+    fc.uniqueArray(
+      fc.record({
+        name: fc.constantFrom(...names),
+        namespace: fc.constantFrom('shop', 'pay'),
+        ports: portsOf(numbers),
+        scope: rarely(fc.constantFrom(...serviceScopes)),
+        kind,
+      }),
+      { selector: ({ namespace, name }) => `${namespace}/${name}`, maxLength },
+    ),
   )
 
 export const virtualHostDraws = servicesOf(virtualHostNames, virtualHostPorts, fc.constant('virtualHost' as const), 3)

@@ -82,6 +82,9 @@ export const mostly = <T>(usual: fc.Arbitrary<T>, odd: fc.Arbitrary<T>): fc.Arbi
 export const rarely = <T>(odd: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
   mostly<T | undefined>(fc.constant(undefined), odd)
 
+/** Lists with something in them. A minLength of fast-check's would keep the last of them there, whichever is needed. */
+export const nonEmpty = <T>(lists: fc.Arbitrary<T[]>): fc.Arbitrary<T[]> => lists.filter(({ length }) => length > 0)
+
 /** One item of a list that is not known yet: any number, which `at` takes round the list. */
 export const anyIndex = fc.nat({ max: 839 })
 export const at = <T>(list: readonly T[], index: number): T | undefined => list[index % list.length]

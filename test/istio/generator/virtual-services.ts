@@ -4,7 +4,7 @@ import { resolveShortName, serviceHost } from '../../../src/istio/hosts.ts'
 import type { DestinationRule } from './destination-rules.ts'
 import type { ServiceEntry } from './service-entries.ts'
 import { classOfPort, type Service } from './services.ts'
-import { anyIndex, at, type Draft, istioDraft, mostly, namespaces, rarely } from './universe.ts'
+import { anyIndex, at, type Draft, istioDraft, mostly, namespaces, nonEmpty, rarely } from './universe.ts'
 
 export type Destination = { host: string; subset?: string; port?: { number: number } }
 export type Weighted = { destination: Destination; weight?: number }
@@ -124,7 +124,7 @@ const destinationDraw: fc.Arbitrary<DestinationDraw> = fc.record({
 })
 
 const actionDraw: fc.Arbitrary<ActionDraw> = fc.record({
-  destinations: fc.array(destinationDraw, { minLength: 1, maxLength: weights.length, size: 'small' }),
+  destinations: nonEmpty(fc.array(destinationDraw, { maxLength: weights.length, size: 'small' })),
   answer: rarely(fc.constantFrom(...answers)),
   extra: rarely(fc.constantFrom(...extras)),
   mirror: rarely(fc.record({ destination: destinationDraw, as: fc.constantFrom(...mirrorings) })),
@@ -136,7 +136,7 @@ export const virtualServiceDraw: fc.Arbitrary<VirtualServiceDraw> = fc.record({
   conditioned: fc.array(
     fc.record({
       port: anyIndex,
-      conditions: fc.array(fc.constantFrom(...conditions), { minLength: 1, maxLength: 2, size: 'small' }),
+      conditions: nonEmpty(fc.array(fc.constantFrom(...conditions), { maxLength: 2, size: 'small' })),
       action: actionDraw,
     }),
     { maxLength: 2, size: 'small' },
