@@ -7,6 +7,8 @@ export type EndpointSlice = NamespacedName & {
   service: string
   /** False for the slices that Kubernetes itself makes from a selector. */
   madeByHand: boolean
+  /** Whether any of its endpoints is ready. */
+  isReady: boolean
 }
 
 /** Projects an EndpointSlice. Throws MalformedObject. */
@@ -18,5 +20,7 @@ export const parseEndpointSlice = (object: unknown): EndpointSlice => {
     service: labels.get('kubernetes.io/service-name') ?? '',
     // A slice mirrored from hand-made Endpoints carries another manager's name: it counts as made by hand, as it should.
     madeByHand: labels.get('endpointslice.kubernetes.io/managed-by') !== 'endpointslice-controller.k8s.io',
+    // An endpoint that does not say counts as ready.
+    isReady: fields.list('endpoints', (one) => one.object('conditions').boolean('ready') ?? true).includes(true),
   }
 }

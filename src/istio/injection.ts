@@ -1,3 +1,7 @@
+/** Whether a namespace's traffic goes by ztunnel and waypoints instead of sidecars: istio.io/dataplane-mode. */
+export const isAmbient = (labels: ReadonlyMap<string, string>): boolean =>
+  labels.get('istio.io/dataplane-mode') === 'ambient' && !isInjected(labels)
+
 /**
  * Whether Istio injects sidecars into a namespace with these labels: istio-injection says it outright, a revision otherwise.
  * Istio 1.31 manifests/charts/istio-control/istio-discovery/templates/mutatingwebhook.yaml.

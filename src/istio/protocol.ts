@@ -23,10 +23,10 @@ const classes: ReadonlyMap<string, PortClass> = new Map([
 export const protocolNames: readonly string[] = [...classes.keys()].filter((name) => name !== 'http_proxy')
 
 /** Kubernetes' own appProtocols, compared as they are. Istio 1.31 pkg/config/kube/conversion.go, ConvertProtocol. */
-const kubernetesAppProtocols: ReadonlyMap<string, PortClass> = new Map([
-  ['kubernetes.io/h2c', 'HTTP'],
-  ['kubernetes.io/ws', 'HTTP'],
-  ['kubernetes.io/wss', 'TLS'],
+const kubernetesAppProtocols: ReadonlyMap<string, string> = new Map([
+  ['kubernetes.io/h2c', 'http2'],
+  ['kubernetes.io/ws', 'http'],
+  ['kubernetes.io/wss', 'https'],
 ])
 
 /** Ports that are TCP when nothing says what they are: SMTP, DNS, MySQL, MongoDB, where servers speak first. */
@@ -35,15 +35,27 @@ const wellKnownTcpPorts: ReadonlySet<number> = new Set([25, 53, 3306, 27017])
 /** The class of a protocol by its own name, as ServiceEntry ports give it. */
 export const protocolClass = (protocol: string): PortClass => classes.get(protocol.toLowerCase()) ?? 'undetermined'
 
+/** Whether a protocol is HTTP/2, as gRPC is. Istio 1.31 pkg/config/protocol/instance.go, IsHTTP2. */
+export const isHttp2Protocol = (protocol: string): boolean =>
+  ['http2', 'grpc', 'grpc-web'].includes(protocol.toLowerCase())
+
+/** The protocol that a Service's port says; '' for none that Istio knows. */
+const protocolOf = ({ name, appProtocol }: Pick<ServicePort, 'name' | 'appProtocol'>): string => {
+  const known = kubernetesAppProtocols.get(appProtocol ?? '')
+  if (known !== undefined) return known
+  const text = (appProtocol ?? name).toLowerCase()
+  return text.startsWith('grpc-web') ? 'grpc-web' : text.replace(/-.*/s, '')
+}
+
+/** Whether a cluster for a Service's port speaks HTTP/2. */
+export const speaksHttp2 = (port: ServicePort): boolean => isHttp2Protocol(protocolOf(port))
+
 /**
  * The class that Istio derives for a Service's port. An appProtocol replaces the name, even one that Istio does not know.
  * Istio 1.31 pkg/config/kube/conversion.go, ConvertProtocol.
  */
-export const portClass = ({ name, port, protocol, appProtocol }: ServicePort): PortClass => {
-  if (protocol === 'UDP') return 'UDP'
-  const known = kubernetesAppProtocols.get(appProtocol ?? '')
-  if (known !== undefined) return known
-  const text = (appProtocol ?? name).toLowerCase()
-  const derived = text.startsWith('grpc-web') ? 'HTTP' : protocolClass(text.replace(/-.*/s, ''))
-  return derived === 'undetermined' && wellKnownTcpPorts.has(port) ? 'TCP' : derived
+export const portClass = (port: ServicePort): PortClass => {
+  if (port.protocol === 'UDP') return 'UDP'
+  const derived = protocolClass(protocolOf(port))
+  return derived === 'undetermined' && wellKnownTcpPorts.has(port.port) ? 'TCP' : derived
 }

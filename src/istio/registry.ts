@@ -4,8 +4,10 @@ import type { ServiceEntry } from '../api/service-entry.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Client } from './client.ts'
 import { isWildcard, type Mesh, matchesHost, parseServiceHost, serviceHost } from './hosts.ts'
-import { type PortClass, portClass, protocolClass } from './protocol.ts'
+import { isHttp2Protocol, type PortClass, portClass, protocolClass, speaksHttp2 } from './protocol.ts'
 import { isPublic, isVisible, visibilityFrom } from './visibility.ts'
+
+export type MeshPort = { number: number; class: PortClass; isHttp2: boolean }
 
 /** A host that Istio's service registry has for a client: that of a Service or of a ServiceEntry. */
 export type MeshHost = NamespacedName & {
@@ -13,7 +15,7 @@ export type MeshHost = NamespacedName & {
   host: string
   /** Undefined where it comes from a ServiceEntry. */
   service: Service | undefined
-  ports: readonly { number: number; class: PortClass }[]
+  ports: readonly MeshPort[]
 }
 
 const ofService = (service: Service, { clusterDomain }: Mesh): MeshHost => ({
@@ -21,7 +23,7 @@ const ofService = (service: Service, { clusterDomain }: Mesh): MeshHost => ({
   name: service.name,
   host: serviceHost(service, clusterDomain),
   service,
-  ports: service.ports.map((port) => ({ number: port.port, class: portClass(port) })),
+  ports: service.ports.map((port) => ({ number: port.port, class: portClass(port), isHttp2: speaksHttp2(port) })),
 })
 
 const ofEntry = (host: string, { namespace, name, ports }: ServiceEntry): MeshHost => ({
@@ -29,7 +31,11 @@ const ofEntry = (host: string, { namespace, name, ports }: ServiceEntry): MeshHo
   name,
   host,
   service: undefined,
-  ports: ports.map((port) => ({ number: port.number, class: protocolClass(port.protocol) })),
+  ports: ports.map((port) => ({
+    number: port.number,
+    class: protocolClass(port.protocol),
+    isHttp2: isHttp2Protocol(port.protocol),
+  })),
 })
 
 const oldestFirst = (a: ServiceEntry, b: ServiceEntry): number =>

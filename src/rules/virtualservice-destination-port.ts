@@ -14,11 +14,24 @@ export const virtualServiceDestinationPort: Rule<VirtualServiceSubject> = {
   check: ({ emission }) =>
     emission.destinations.flatMap((destination) => {
       if (destination.kind !== 'port') return []
-      const { ports, port, implied, reachable } = destination
+      const { ports, port, implied, reachable, alias } = destination
       const { field, host } = destination.destination
       const has = ports.length === 0 ? 'it has none' : `it has ${listed(ports)}`
       // Which of the ports being listened on comes first says nothing about the object.
       const about = `${destination.host}:${implied ? 'implied' : port}`
+      if (alias) {
+        return [
+          {
+            field: `${field}.host`,
+            about: `${destination.destination.host}:alias`,
+            mismatch: true as const,
+            problem: `ExternalName Service "${host}" does not have port ${port}, on which the sidecar listens`,
+            reason: `without it Istio does not follow the alias: ${unreachable(destination.destination)}`,
+            fix: `add port ${port} to that Service (${has}), or lead to what it stands for`,
+            ...(reachable ? { atMost: 'warn' as const } : {}),
+          },
+        ]
+      }
       return [
         implied
           ? {

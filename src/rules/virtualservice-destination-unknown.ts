@@ -1,5 +1,6 @@
 import { formatName } from '../api/metadata.ts'
 import { parseServiceHost } from '../istio/hosts.ts'
+import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { unreachable } from './wording.ts'
 
@@ -12,13 +13,37 @@ export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
     'Istio never checks that a destination exists. The route is emitted with the name of a cluster that does not, and every request ' +
     'that takes it gets 503.',
   check: ({ emission, policy }) =>
-    emission.destinations.flatMap((destination) => {
+    emission.destinations.flatMap((destination): RuleFinding[] => {
+      const { field, host } = destination.destination
+      if (destination.kind === 'hidden') {
+        return [
+          {
+            field: `${field}.host`,
+            about: destination.host,
+            problem: `"${host}" is not exported to the namespace of the caller`,
+            reason: unreachable(destination.destination),
+            fix: 'add the namespace to its exportTo (of a Service: annotation networking.istio.io/exportTo)',
+            mismatch: true as const,
+          },
+        ]
+      }
       if (destination.kind !== 'missing') return []
-      const { host } = destination.destination
+      if (destination.alias !== undefined) {
+        return [
+          {
+            field: `${field}.host`,
+            about: destination.host,
+            problem: `"${host}" stands for ${destination.alias}, which no Service and no ServiceEntry has`,
+            reason: unreachable(destination.destination),
+            fix: `create a ServiceEntry for ${destination.alias} first, or lead there without the ExternalName Service`,
+            missing: true,
+          },
+        ]
+      }
       const service = parseServiceHost(destination.host, policy.clusterDomain)
       return [
         {
-          field: `${destination.destination.field}.host`,
+          field: `${field}.host`,
           about: destination.host,
           problem:
             service === undefined
@@ -26,7 +51,7 @@ export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
               : `there is no Service ${formatName(service)}`,
           reason: unreachable(destination.destination),
           fix: `create the ${service === undefined ? 'ServiceEntry' : 'Service'} first, or correct the name`,
-          missing: true as const,
+          missing: true,
         },
       ]
     }),

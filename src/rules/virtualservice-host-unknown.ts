@@ -33,6 +33,18 @@ export const virtualServiceHostUnknown: Rule<VirtualServiceSubject> = {
               },
         ]
       }
+      if (host.kind === 'hidden') {
+        return [
+          {
+            field: host.field,
+            about: host.host.toLowerCase(),
+            problem: `host "${host.host}" is not exported to the namespace of the caller`,
+            reason: 'sidecars there do not know it, and are given no route for it',
+            fix: 'add the namespace to its exportTo (of a Service: annotation networking.istio.io/exportTo)',
+            mismatch: true,
+          },
+        ]
+      }
       // Where other gateways are listed, the host may be theirs.
       if (host.kind !== 'foreign' || emission.otherGateways.length > 0) return []
       return [

@@ -1,11 +1,11 @@
 import { virtualHostLabel } from '../api/service.ts'
 import type { Destination } from '../api/virtual-service.ts'
 
-/** What becomes of requests for a destination whose cluster does not exist. */
-export const unreachable = ({ isMirror }: Destination): string =>
+/** What becomes of requests for a destination whose cluster is not there, or is of no use. */
+export const unreachable = ({ isMirror }: Destination, because = 'does not exist'): string =>
   isMirror
-    ? 'the cluster that this names does not exist, and the copies are lost'
-    : 'the route leads to a cluster that does not exist, and callers get 503'
+    ? `the cluster that this names ${because}, and the copies are lost`
+    : `the route leads to a cluster that ${because}, and callers get 503`
 
 /** How a fix ends that is for those only who mean a virtual host: what no label calls one is none with such fields. */
 export const withoutLabel = `, or take the label ${virtualHostLabel} away`

@@ -151,7 +151,7 @@ await t.test('a port that is taken away', async (t) => {
       'in use by many',
       destination(3100, 9095),
       destination(9095),
-      ['e', 'd', 'c', 'b', 'a'].map((name) => route({}, name)),
+      ['e', 'd', 'c', 'b', 'a'].map((name) => route({ hosts: [`${name}.example.com`] }, name)),
       [taken(3100, 'VirtualServices shop/a, shop/b, shop/c and 2 more')],
     ],
   ]

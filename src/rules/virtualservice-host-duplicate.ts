@@ -1,0 +1,24 @@
+import { formatName } from '../api/metadata.ts'
+import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { listed } from './wording.ts'
+
+export const virtualServiceHostDuplicate: Rule<VirtualServiceSubject> = {
+  id: 'virtualservice-host-duplicate',
+  kinds: ['broken'],
+  defaults: { virtualHost: 'deny', other: 'deny' },
+  finds: 'Another VirtualService that the same sidecars see serves a host on the same port and protocol first.',
+  why:
+    'For sidecars Istio merges no VirtualServices. Of two for one host and port the one that is exported to the client’s namespace ' +
+    'alone comes first, then the older one, and a host in full before any wildcard over it; the routes of the other are given to ' +
+    'nobody. In the same namespace it is a warning, since a VirtualService that is renamed has both names for a moment.',
+  check: ({ virtualService, emission }) =>
+    emission.taken.map(({ host, protocol, ports, by }) => ({
+      field: 'spec.hosts',
+      about: `${host} ${protocol}`,
+      mismatch: true as const,
+      problem: `VirtualService ${formatName(by)} serves ${host} first (${protocol}, port ${listed(ports)})`,
+      reason: 'Istio merges none for sidecars, and these routes are given to nobody',
+      fix: `put the routes into ${formatName(by)}, or take the host out of one of the two`,
+      ...(by.namespace === virtualService.namespace ? { atMost: 'warn' as const } : {}),
+    })),
+}

@@ -1,0 +1,45 @@
+import type { Protocol } from '../api/virtual-service.ts'
+import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { listed } from './wording.ts'
+
+const wanted: Readonly<Record<Protocol, string>> = {
+  http: 'an HTTP port (http, http2, grpc, ...)',
+  tcp: 'a TCP port (tcp, mongo, redis, mysql)',
+  tls: 'a TLS port (tls, https)',
+}
+
+export const virtualServiceRouteProtocol: Rule<VirtualServiceSubject> = {
+  id: 'virtualservice-route-protocol',
+  kinds: ['broken'],
+  defaults: { virtualHost: 'deny', other: 'deny' },
+  finds:
+    'A route that no port of its hosts can carry: http on TCP, TLS or UDP, tcp on HTTP or TLS, tls on anything but TLS.',
+  why:
+    'The protocol of a port decides which routes its listener takes: `http` those of an HTTP port, `tcp` those of a TCP port, `tls` those ' +
+    'of a TLS port. On a port whose protocol Istio has to guess it takes `http` and `tcp`. All others are left out without a word, and ' +
+    'callers reach the host’s own cluster.',
+  check: ({ emission }) => {
+    // As long as a host is not there, nobody knows its ports.
+    if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
+    return emission.routes.flatMap(({ route, match, dropped }) => {
+      if (dropped !== 'class') return []
+      const { protocol } = route
+      const carrying = emission.ports[protocol]
+      const has = carrying.length === 0 ? 'its hosts have none' : `its hosts have ${listed(carrying)}`
+      const port = match?.port
+      return [
+        {
+          field: port === undefined ? route.field : `${match?.field}.port`,
+          about: `${protocol} ${port ?? 'any'}`,
+          mismatch: true as const,
+          problem:
+            port === undefined
+              ? `no port of the hosts carries ${protocol} routes`
+              : `port ${port} carries no ${protocol} routes`,
+          reason: 'no sidecar is given this route, and its requests are not routed',
+          fix: `use ${wanted[protocol]} (${has}), or write the route as one of the protocol that the port has`,
+        },
+      ]
+    })
+  },
+}

@@ -1,0 +1,29 @@
+import type { Rule, VirtualServiceSubject } from './rule.ts'
+import { unreachable } from './wording.ts'
+
+export const virtualServiceSubsetUnknown: Rule<VirtualServiceSubject> = {
+  id: 'virtualservice-subset-unknown',
+  kinds: ['broken'],
+  defaults: { virtualHost: 'deny', other: 'warn' },
+  finds: 'The DestinationRule that Istio selects for a destination does not have its subset.',
+  why:
+    'A subset has a cluster of its own only where a DestinationRule defines it. Of several, Istio takes those of the client’s namespace, ' +
+    'else those that the Service’s namespace exports, else those of the root namespace, and the ones for the host in full hide those ' +
+    'for a wildcard. Without the subset callers get 503.',
+  check: ({ emission }) =>
+    emission.destinations.flatMap((emitted) => {
+      if (emitted.kind !== 'subset') return []
+      const { destination, subset, subsets, target } = emitted
+      const has = subsets.length === 0 ? 'none defines any' : `there are ${[...subsets].sort().join(', ')}`
+      return [
+        {
+          field: `${destination.field}.subset`,
+          about: `${target?.host} ${subset}`,
+          missing: true as const,
+          problem: `no DestinationRule for "${destination.host}" defines subset ${subset}`,
+          reason: unreachable(destination),
+          fix: `add it to the DestinationRule (${has}), or leave the subset out`,
+        },
+      ]
+    }),
+}
