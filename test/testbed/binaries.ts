@@ -24,7 +24,7 @@ const CRDS = 'crds.yaml'
  * Throws where a variable names something that is not there, and where a build fails (with the end of its log).
  */
 export const findOrBuildBinaries = async (log: Log): Promise<Binaries | Missing> => {
-  const module = await readGoModule()
+  const module = await readGoModule(import.meta.dirname)
   const folder = (await assets()) ?? (await built(module, log))
   if (typeof folder !== 'string') return folder
   const istioCrds = await findIstioCrds(module, log)
@@ -55,35 +55,61 @@ const assets = async (): Promise<string | undefined> => {
   return folder
 }
 
-const built = async (module: GoModule, log: Log): Promise<string | Missing> => {
+const built = (module: GoModule, log: Log): Promise<string | Missing> => {
   const version = module.version(KUBERNETES)
   const strip = '-s -w'
   // Without gitVersion the server calls itself v0.0.0 and kubectl warns of the skew.
   const stamp = `${strip} -X k8s.io/component-base/version.gitVersion=${version}`
-  const builds = [
-    ['-trimpath', '-ldflags', stamp, `${KUBERNETES}/cmd/kube-apiserver`, `${KUBERNETES}/cmd/kubectl`],
-    ['-trimpath', '-ldflags', strip, ETCD],
-  ]
+  return buildWithGo(
+    {
+      module,
+      what: `kube-apiserver and kubectl ${version} and etcd ${module.version(ETCD)}`,
+      minutes: 5,
+      otherwise: `no control plane to test against: set KUBEBUILDER_ASSETS to a folder with ${NAMES.join(', ')}`,
+      builds: [
+        {
+          output: '',
+          flags: ['-trimpath', '-ldflags', stamp, `${KUBERNETES}/cmd/kube-apiserver`, `${KUBERNETES}/cmd/kubectl`],
+        },
+        { output: 'etcd', flags: ['-trimpath', '-ldflags', strip, ETCD] },
+      ],
+    },
+    log,
+  )
+}
+
+/** What `go build` makes of a module, and what to say of it. */
+export type GoBuild = {
+  module: GoModule
+  /** The text of files that are built beside what go.mod and go.sum fix. */
+  sources?: string
+  what: string
+  /** How long it takes from a cold cache, about. */
+  minutes: number
+  /** What is not there, and what to set instead of installing Go. */
+  otherwise: string
+  /** `output` is a file in the folder; empty where there are several, each with the name of its package. */
+  builds: { output: string; flags: string[] }[]
+}
+
+/** The folder in the cache with what a build makes; made now where it is not there yet. */
+export const buildWithGo = async (
+  { module, sources, what, minutes, otherwise, builds }: GoBuild,
+  log: Log,
+): Promise<string | Missing> => {
   const key = createHash('sha256')
-    .update(JSON.stringify([module.content, builds, process.platform, process.arch]))
+    .update(JSON.stringify([module.content, sources, builds, process.platform, process.arch]))
     .digest('hex')
     .slice(0, 16)
   const path = join(cacheRoot(), key)
   if (await exists(path)) return path
-  const reason = await whyNoGo(module.go)
-  if (reason !== undefined) {
-    return {
-      missing: `no control plane to test against: set KUBEBUILDER_ASSETS to a folder with ${NAMES.join(', ')}, or install Go ${module.go} (${reason}).`,
-    }
-  }
+  const reason = await whyNoGo(module)
+  if (reason !== undefined) return { missing: `${otherwise}, or install Go ${module.go} (${reason}).` }
   const fill = async (folder: string): Promise<void> => {
-    log(
-      `building kube-apiserver and kubectl ${version} and etcd ${module.version(ETCD)} from Go modules; about 5 minutes the first time (log: ${path}.log)`,
-    )
+    log(`building ${what} from Go modules; about ${minutes} minutes the first time (log: ${path}.log)`)
     const started = Date.now()
-    for (const [index, flags] of builds.entries()) {
-      const output = index === 0 ? `${folder}/` : join(folder, 'etcd')
-      await runGo(['build', '-o', output, ...flags], `${path}.log`)
+    for (const { output, flags } of builds) {
+      await runGo(module, ['build', '-o', `${folder}/${output}`, ...flags], `${path}.log`)
     }
     log(`built in ${Math.round((Date.now() - started) / 1000)} s: ${path}`)
   }
@@ -99,14 +125,16 @@ const findIstioCrds = async (module: GoModule, log: Log): Promise<string | Missi
   const version = module.version(ISTIO_API)
   const path = join(cacheRoot(), `istio-api-${version}`)
   if (await exists(path)) return join(path, CRDS)
-  const reason = await whyNoGo(module.go)
+  const reason = await whyNoGo(module)
   if (reason !== undefined) {
     return {
       missing: `no CRDs of Istio: set ISTIO_CRDS to a YAML file with the CRDs of Istio (istio.io/api ${version}), or install Go ${module.go} (${reason}).`,
     }
   }
   const fill = async (folder: string): Promise<void> => {
-    const { Dir } = JSON.parse(await runGo(['mod', 'download', '-json', ISTIO_API], `${path}.log`)) as { Dir?: string }
+    const { Dir } = JSON.parse(await runGo(module, ['mod', 'download', '-json', ISTIO_API], `${path}.log`)) as {
+      Dir?: string
+    }
     if (Dir === undefined) throw new Error(`go mod download names no folder for ${ISTIO_API}; see ${path}.log`)
     await copyFile(join(Dir, 'kubernetes', 'customresourcedefinitions.gen.yaml'), join(folder, CRDS))
   }

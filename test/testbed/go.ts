@@ -5,10 +5,9 @@ import { join } from 'node:path'
 import { hasCode } from './cache.ts'
 import { tail } from './processes.ts'
 
-/** Where this testbed's go.mod is. */
-export const moduleFolder = import.meta.dirname
-
 export type GoModule = {
+  /** Where its go.mod is. */
+  folder: string
   /** The `go` line, major and minor, such as `1.26`. */
   go: string
   /** go.mod and go.sum: they fix every byte that is built. */
@@ -17,11 +16,12 @@ export type GoModule = {
   version: (module: string) => string
 }
 
-export const readGoModule = async (): Promise<GoModule> => {
-  const mod = await readFile(join(moduleFolder, 'go.mod'), 'utf8')
-  const sum = await readFile(join(moduleFolder, 'go.sum'), 'utf8')
+export const readGoModule = async (folder: string): Promise<GoModule> => {
+  const path = join(folder, 'go.mod')
+  const mod = await readFile(path, 'utf8')
+  const sum = await readFile(join(folder, 'go.sum'), 'utf8')
   const go = /^go (\d+\.\d+)/m.exec(mod)?.[1]
-  if (go === undefined) throw new Error('test/testbed/go.mod has no go line')
+  if (go === undefined) throw new Error(`${path} has no go line`)
   const version = (module: string): string => {
     const line = mod.split('\n').find((l) =>
       l
@@ -30,20 +30,20 @@ export const readGoModule = async (): Promise<GoModule> => {
         .startsWith(`${module} v`),
     )
     const found = line === undefined ? undefined : /(v\S+)/.exec(line.slice(line.indexOf(`${module} `) + module.length))
-    if (found?.[1] === undefined) throw new Error(`test/testbed/go.mod does not require ${module}`)
+    if (found?.[1] === undefined) throw new Error(`${path} does not require ${module}`)
     return found[1]
   }
-  return { go, content: `${mod}\n${sum}`, version }
+  return { folder, go, content: `${mod}\n${sum}`, version }
 }
 
 /**
  * Undefined where a Go new enough for go.mod answers, else why not. A Go that may fetch its own toolchain (GOTOOLCHAIN)
  * does so in this call, since it runs inside the module.
  */
-export const whyNoGo = async (wanted: string): Promise<string | undefined> => {
+export const whyNoGo = async ({ folder, go: wanted }: GoModule): Promise<string | undefined> => {
   let answer: GoResult
   try {
-    answer = await spawnGo(['env', 'GOVERSION'], 'pipe')
+    answer = await spawnGo(folder, ['env', 'GOVERSION'], 'pipe')
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 'Go is not installed'
     throw error
@@ -56,13 +56,13 @@ export const whyNoGo = async (wanted: string): Promise<string | undefined> => {
   return enough ? undefined : `the Go here is ${found}`
 }
 
-/** Runs go in the testbed's module and returns its stdout. All it says goes to `logFile`; a failure quotes its end. */
-export const runGo = async (args: string[], logFile: string): Promise<string> => {
+/** Runs go in a module and returns its stdout. All it says goes to `logFile`; a failure quotes its end. */
+export const runGo = async ({ folder }: GoModule, args: string[], logFile: string): Promise<string> => {
   await appendFile(logFile, `$ go ${args.join(' ')}\n`)
   const fd = openSync(logFile, 'a')
   let result: GoResult
   try {
-    result = await spawnGo(args, fd)
+    result = await spawnGo(folder, args, fd)
   } finally {
     closeSync(fd)
   }
@@ -75,9 +75,9 @@ export const runGo = async (args: string[], logFile: string): Promise<string> =>
 
 type GoResult = { code: number | string; stdout: string; stderr: string }
 
-const spawnGo = (args: string[], stderrTo: 'pipe' | number): Promise<GoResult> =>
+const spawnGo = (folder: string, args: string[], stderrTo: 'pipe' | number): Promise<GoResult> =>
   new Promise((resolve, reject) => {
-    const child = spawn('go', args, { cwd: moduleFolder, stdio: ['ignore', 'pipe', stderrTo] })
+    const child = spawn('go', args, { cwd: folder, stdio: ['ignore', 'pipe', stderrTo] })
     const result: GoResult = { code: 'not ended', stdout: '', stderr: '' }
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       result.stdout += text
