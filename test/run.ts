@@ -4,7 +4,9 @@
  */
 import { spawn } from 'node:child_process'
 import { glob, mkdir, readFile, rm } from 'node:fs/promises'
+import { findOrBuildOracle } from './istio/oracle.ts'
 import { findOrBuildBinaries } from './testbed/binaries.ts'
+import type { Log } from './testbed/cache.ts'
 
 type Count = { passed: number; failed: number; skipped: number }
 type Result = Count & { ok: boolean }
@@ -44,20 +46,52 @@ const tap = async (name: string, ...args: string[]): Promise<Result> => {
   }
 }
 
-const endToEnd = async (): Promise<Result> => {
-  const binaries = await findOrBuildBinaries(print)
-  if ('missing' in binaries) {
-    print(`\n!!! SKIPPED: the tests on a real API server. ${binaries.missing}\n`)
+/** Tests that need programs: where these are neither there nor possible to build, it says so, loudly. */
+const tapWith = async (
+  find: (log: Log) => Promise<object | string>,
+  what: string,
+  name: string,
+  files: string,
+  ...args: string[]
+): Promise<Result> => {
+  let found: object | string
+  try {
+    found = await find(print)
+  } catch (error) {
+    print(error instanceof Error ? error.message : String(error))
+    return { ok: false, passed: 0, failed: 0, skipped: 0 }
+  }
+  if (typeof found === 'object' && 'missing' in found) {
+    print(`\n!!! SKIPPED: ${what}. ${found.missing}\n`)
     return { ok: true, passed: 0, failed: 0, skipped: 1 }
   }
-  const files = await Array.fromAsync(glob('test/e2e/*.test.ts'))
-  return tap('e2e', '--disable-coverage', '--jobs=1', '--timeout=600', ...files.sort())
+  return tap(name, '--disable-coverage', ...args, ...(await Array.fromAsync(glob(files))).sort())
 }
+
+const istio = (): Promise<Result> =>
+  tapWith(
+    findOrBuildOracle,
+    "the tests against Istio's own configuration generator",
+    'istio',
+    'test/istio/*oracle.test.ts',
+    '--timeout=1800',
+  )
+
+const endToEnd = (): Promise<Result> =>
+  tapWith(
+    findOrBuildBinaries,
+    'the tests on a real API server',
+    'e2e',
+    'test/e2e/*.test.ts',
+    '--jobs=1',
+    '--timeout=600',
+  )
 
 const stages: Record<string, () => Promise<Result>> = {
   types: () => check('tsc'),
   lint: () => check('biome', 'check', '--error-on-warnings'),
   unit: () => tap('unit'),
+  istio,
   e2e: endToEnd,
 }
 
