@@ -289,6 +289,28 @@ const rows: Row[] = [
     emits: ['allow_any', 'eighty.shop:80', 'gone.example.com:80', 'orders.shop:80'],
   },
   {
+    story: 'where one host of several has the port, the others get a stray virtual host there, be they known or not',
+    objects: [vs({ hosts: ['orders', 'read', 'gone.example.com', 'orders.shop'], http: http('read', 3100) })],
+    at: '3111',
+    emits: [
+      'allow_any',
+      'count.stock:3111',
+      'gone.example.com:3111',
+      'orders.shop:3111',
+      'orders.shop:3111',
+      'read.shop:3111',
+    ],
+  },
+  {
+    story: 'of two wildcards the longer one goes first, also where it is the younger',
+    objects: [
+      vs({ hosts: [`*${SUFFIX}`], http: http('orders', 3111) }, { name: 'a', ...created(2021) }),
+      vs({ hosts: [`*.shop${SUFFIX}`], http: http('read', 3100) }, { name: 'b', ...created(2022) }),
+    ],
+    at: '3111 orders.shop',
+    emits: ['shop/b: * -> read.shop:3100'],
+  },
+  {
     story: 'another cluster domain completes short names otherwise',
     objects: [vs({ hosts: ['orders'], http: http('read', 3100) })],
     domain: 'example.org',
@@ -552,6 +574,37 @@ const rows: Row[] = [
     emits: ['shop/v: * -> read.shop:3100/a (missing)'],
   },
 
+  {
+    story: 'a DestinationRule for a wildcard adds its subsets to what no other one names',
+    objects: [
+      vs({ hosts: ['orders'], http: [{ route: [to('read', 3100, { subset: 'a' })] }] }),
+      istio('DestinationRule', 'd', { host: `*.shop${SUFFIX}`, subsets: [{ name: 'a' }] }),
+      istio('DestinationRule', 'e', { host: 'read.shop' }),
+    ],
+    at: '3111 orders.shop',
+    emits: ['shop/v: * -> read.shop:3100/a'],
+  },
+  {
+    story: 'an exact DestinationRule hides the wildcard one',
+    objects: [
+      vs({ hosts: ['orders'], http: [{ route: [to('read', 3100, { subset: 'a' })] }] }),
+      istio('DestinationRule', 'd', { host: `*.shop${SUFFIX}`, subsets: [{ name: 'a' }] }),
+      istio('DestinationRule', 'e', { host: 'read' }),
+    ],
+    at: '3111 orders.shop',
+    emits: ['shop/v: * -> read.shop:3100/a (missing)'],
+  },
+  {
+    story: 'two DestinationRules of a namespace for one host add up',
+    objects: [
+      vs({ hosts: ['orders'], http: [{ route: [to('read', 3100, { subset: 'b' })] }] }),
+      istio('DestinationRule', 'd', { host: 'read', subsets: [{ name: 'a' }] }),
+      istio('DestinationRule', 'e', { host: 'read', subsets: [{ name: 'b' }] }),
+    ],
+    at: '3111 orders.shop',
+    emits: ['shop/v: * -> read.shop:3100/b'],
+  },
+
   // Duplicate hosts and visibility
   {
     story: 'of two VirtualServices of a host the oldest is emitted',
@@ -639,6 +692,24 @@ const rows: Row[] = [
     emits: ['shop/v: {"prefix":"/a/b"} -> read.shop:3100'],
   },
   {
+    story: 'a short destination of a delegate is completed with the namespace of the delegate',
+    objects: [
+      vs({ hosts: ['orders'], http: [{ delegate: { name: 'd', namespace: 'stock' } }] }),
+      vs({ http: http('count', 3111) }, { name: 'd', namespace: 'stock' }),
+    ],
+    at: '3111 orders.shop',
+    emits: ['shop/v: * -> count.stock:3111'],
+  },
+  {
+    story: 'a delegate that is not exported to its root is ignored',
+    objects: [
+      vs({ hosts: ['orders'], http: [{ delegate: { name: 'd', namespace: 'stock' } }] }),
+      vs({ exportTo: ['.'], http: http('count', 3111) }, { name: 'd', namespace: 'stock' }),
+    ],
+    at: '3111 orders.shop',
+    emits: ['default: * -> orders.shop:3111'],
+  },
+  {
     story: 'a delegate with hosts is ignored',
     objects: [
       vs({ hosts: ['orders'], http: [{ delegate: { name: 'd' } }] }),
@@ -666,6 +737,64 @@ const rows: Row[] = [
     objects: [vs({ hosts: [SECURE], tls: [{ match: [{ sniHosts: [SECURE] }], route: [to('db', 5432)] }] })],
     at: '10.0.0.6_8443',
     emits: [`sni ${SECURE}: shop/v -> db.shop:5432`, 'else: default -> PassthroughCluster'],
+  },
+  {
+    story: 'tls routes of all VirtualServices of a host add up',
+    objects: [
+      vs({ hosts: [SECURE], tls: [{ match: [{ sniHosts: [SECURE] }], route: [to('db', 5432)] }] }),
+      vs(
+        {
+          hosts: [`*.shop${SUFFIX}`],
+          tls: [{ match: [{ sniHosts: [`x.shop${SUFFIX}`] }], route: [to('replica', 5433)] }],
+        },
+        { name: 'w' },
+      ),
+    ],
+    at: '10.0.0.6_8443',
+    emits: [
+      `sni ${SECURE}: shop/v -> db.shop:5432`,
+      `sni x.shop${SUFFIX}: shop/w -> replica.shop:5433`,
+      'else: default -> PassthroughCluster',
+    ],
+  },
+  {
+    story: 'for tcp an exact host does not go before a wildcard: the oldest does',
+    objects: [
+      vs({ hosts: [`*.shop${SUFFIX}`], tcp: [{ route: [to('replica')] }] }, { name: 'a', ...created(2021) }),
+      vs({ hosts: ['db'], tcp: [{ route: [to('read')] }] }, { name: 'b', ...created(2022) }),
+    ],
+    at: '10.0.0.4_5432',
+    emits: ['shop/a -> replica.shop:5433'],
+  },
+  {
+    story: 'match gateways make nothing void in a tcp match',
+    objects: [
+      vs({
+        hosts: ['db'],
+        tcp: [{ match: [{ gateways: ['mesh'], sourceNamespace: 'stock' }], route: [to('replica')] }],
+      }),
+    ],
+    at: '10.0.0.4_5432',
+    emits: ['default -> db.shop:5432'],
+  },
+  {
+    story: 'each of several tcp destinations without port means the only port of its Service, and weight 0 is dropped',
+    objects: [
+      vs({
+        hosts: ['db'],
+        tcp: [
+          {
+            route: [
+              { ...to('replica'), weight: 50 },
+              { ...to('read'), weight: 50 },
+              { ...to('gone'), weight: 0 },
+            ],
+          },
+        ],
+      }),
+    ],
+    at: '10.0.0.4_5432',
+    emits: ['shop/v -> 50 replica.shop:5433, 50 read.shop:3100'],
   },
   {
     story: 'tcp routes of a newer VirtualService apply where the oldest has none for the client',
@@ -711,6 +840,24 @@ const rows: Row[] = [
     ],
     at: '3111 set.shop',
     emits: ['shop/v: * -> read.shop:3100'],
+  },
+  ...['tcp', 'web'].map((name) => ({
+    story: `a headless Service without endpoints has no listener on its ${name} port`,
+    objects: [service('set', { clusterIP: 'None', selector: { a: 'b' }, ports: [{ name, port: 9000 }] })],
+    at: '0.0.0.0_9000',
+    emits: undefined,
+  })),
+  {
+    story: 'a TCP ServiceEntry without address shares the listener of an HTTP port',
+    objects: [
+      istio('ServiceEntry', 'e', {
+        hosts: ['pay.example.com'],
+        ports: [{ number: 3111, name: 'tcp', protocol: 'TCP' }],
+        resolution: 'DNS',
+      }),
+    ],
+    at: '0.0.0.0_3111',
+    emits: ['http/1.1,h2c: rds 3111', 'else: default -> pay.example.com:3111'],
   },
   {
     story: 'a ServiceEntry is a host and a destination',
@@ -787,12 +934,12 @@ const at = (emitted: Emitted, place: string): string[] | undefined => {
       ?.routes.map(({ config, match, clusters: targets, mirrors, redirect, directResponse }) => {
         const { caseSensitive: _, ...rest } = match
         const conditions = JSON.stringify(rest)
-        const action = targets === undefined ? (redirect ? 'redirect' : directResponse) : clusters(targets)
+        const action = redirect ? 'redirect' : (directResponse ?? clusters(targets))
         const copies = mirrors?.map(
           ({ name, percent }) => `${percent} % ${clusterText(emitted, { name, weight: 100 })}`,
         )
         return `${config || 'default'}: ${conditions === '{"prefix":"/"}' ? '*' : conditions} -> ${action}${
-          copies === undefined ? '' : `, mirrored to ${copies}`
+          copies.length === 0 ? '' : `, mirrored to ${copies}`
         }`
       })
   }
@@ -831,6 +978,32 @@ await testWithOracle('what is emitted', async (t, oracle) => {
     t.strictSame(emitted && at(emitted, place), emits, story)
     t.strictSame(answers[index]?.refused, [], `a cluster may hold it: ${story}`)
   }
+})
+
+await testWithOracle('which names a virtual host answers to', async (t, oracle) => {
+  const [answer] = await oracle.ask([
+    {
+      id: 'domains',
+      objects: [
+        ...world,
+        service('same', { clusterIP: '10.0.0.9' }),
+        vs({ hosts: ['orders', 'read', 'same.shop'], http: http('read', 3100) }),
+      ],
+      clients: [{ namespace: 'shop' }, { namespace: 'stock' }],
+    },
+  ])
+  const domains = (client: number, name: string) =>
+    answer?.clients[client]?.routes['3111']?.find((host) => host.name === name)?.domains
+  const names = [ORDERS, `${ORDERS}.`, 'orders', 'orders.shop.svc', 'orders.shop', '10.0.0.1']
+  t.strictSame(domains(0, `${ORDERS}:3111`), names, 'short names in the namespace of the Service')
+  t.strictSame(
+    domains(1, `${ORDERS}:3111`)?.sort(),
+    names.filter((name) => name !== 'orders').sort(),
+    'none of one label in another namespace',
+  )
+  t.strictSame(domains(0, `read.shop${SUFFIX}:3111`), [`read.shop${SUFFIX}`], 'a stray one to its literal name only')
+  t.strictSame(domains(0, 'same.shop:3111'), ['same.shop'])
+  t.notOk(domains(0, `same.shop${SUFFIX}:3111`)?.includes('same.shop'), 'which it takes from the Service of that name')
 })
 
 await testWithOracle('where a request goes', async (t, oracle) => {

@@ -51,15 +51,15 @@ export type Emitted = {
 
 export type EmittedVirtualHost = { name: string; domains: string[]; routes: EmittedRoute[] }
 
-/** It has one of clusters, redirect and directResponse. */
+/** It has clusters, or redirect, or directResponse. */
 export type EmittedRoute = {
   name: string
   /** `namespace/name` of the VirtualService it is from; empty for a default route. */
   config: string
   /** Envoy's RouteMatch: one with prefix `/` and no headers or query parameters matches all. */
   match: { prefix?: string; path?: string; caseSensitive?: boolean; headers?: object[]; queryParameters?: object[] }
-  clusters?: WeightedCluster[]
-  mirrors?: { name: string; percent: number }[]
+  clusters: WeightedCluster[]
+  mirrors: { name: string; percent: number }[]
   redirect?: object
   directResponse?: number
 }

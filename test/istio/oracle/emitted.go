@@ -50,15 +50,15 @@ type VirtualHost struct {
 	Routes  []Route  `json:"routes"`
 }
 
-// Route has one of clusters, redirect and directResponse.
+// Route has clusters, or redirect, or directResponse.
 type Route struct {
 	Name string `json:"name"`
 	// `namespace/name` of the VirtualService it is from; empty for a default route.
 	Config string `json:"config"`
 	// Envoy's RouteMatch in its own JSON: one with prefix `/` and no headers or query parameters matches all.
 	Match          json.RawMessage `json:"match"`
-	Clusters       []Weighted      `json:"clusters,omitempty"`
-	Mirrors        []Mirror        `json:"mirrors,omitempty"`
+	Clusters       []Weighted      `json:"clusters"`
+	Mirrors        []Mirror        `json:"mirrors"`
 	Redirect       json.RawMessage `json:"redirect,omitempty"`
 	DirectResponse uint32          `json:"directResponse,omitempty"`
 }
@@ -263,7 +263,7 @@ func reduceRoute(r *routev3.Route) (*Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Route{Name: r.Name, Config: configOf(r.GetMetadata()), Match: match}
+	out := &Route{Name: r.Name, Config: configOf(r.GetMetadata()), Match: match, Clusters: []Weighted{}, Mirrors: []Mirror{}}
 	switch action := r.GetAction().(type) {
 	case *routev3.Route_Route:
 		if weighted := action.Route.GetWeightedClusters(); weighted != nil {
