@@ -54,10 +54,6 @@ type Clusters = {
   absentOf(ports: readonly number[]): readonly number[]
 }
 
-/** There are no clusters for UDP ports: cluster.go, buildOutboundClusters. */
-const clusterPorts = (host: MeshHost): number[] =>
-  host.ports.flatMap((port) => (port.class === 'UDP' ? [] : [port.number]))
-
 /** Many destinations may be asked about the same listeners. */
 const absentFrom = (ports: ReadonlySet<number>): Clusters['absentOf'] => {
   const known = new WeakMap<readonly number[], readonly number[]>()
@@ -99,13 +95,13 @@ export class Destinations {
   }
 
   #findClusters(host: string): Clusters | undefined {
-    const named = this.#registry.get(host)
+    const named = this.#registry.getDestination(host)
     if (named === undefined) return undefined
     const alias = aliasOf(named)
-    const other = alias === undefined ? named : this.#registry.get(alias)
+    const other = alias === undefined ? named : this.#registry.getDestination(alias)
     // Istio follows one alias, not several.
     const target = other !== undefined && (alias === undefined || aliasOf(other) === undefined) ? other : undefined
-    const ports = target === undefined ? [] : clusterPorts(target)
+    const ports = target === undefined ? [] : target.clusterPorts
     return { named, target, alias, ports, absentOf: absentFrom(new Set(ports)) }
   }
 

@@ -15,28 +15,50 @@ export type MeshHost = NamespacedName & {
   host: string
   /** Undefined where it comes from a ServiceEntry. */
   service: Service | undefined
+  /** Those that there are listeners for. */
   ports: readonly MeshPort[]
+  /** Those that there are clusters of. */
+  clusterPorts: readonly number[]
 }
 
-const ofService = (service: Service, { clusterDomain }: Mesh): MeshHost => ({
-  namespace: service.namespace,
-  name: service.name,
-  host: serviceHost(service, clusterDomain),
-  service,
-  ports: service.ports.map((port) => ({ number: port.port, class: portClass(port), isHttp2: speaksHttp2(port) })),
-})
+/** There are no clusters for UDP ports: cluster.go, buildOutboundClusters. */
+const withClusters = (ports: readonly MeshPort[]): number[] =>
+  ports.flatMap(({ number, class: portClass }) => (portClass === 'UDP' ? [] : [number]))
 
-const ofEntry = (host: string, { namespace, name, ports }: ServiceEntry): MeshHost => ({
-  namespace,
-  name,
-  host,
-  service: undefined,
-  ports: ports.map((port) => ({
+const ofService = (service: Service, { clusterDomain }: Mesh): MeshHost => {
+  const ports = service.ports.map((port) => ({
+    number: port.port,
+    class: portClass(port),
+    isHttp2: speaksHttp2(port),
+  }))
+  const { namespace, name } = service
+  return {
+    namespace,
+    name,
+    host: serviceHost(service, clusterDomain),
+    service,
+    ports,
+    clusterPorts: withClusters(ports),
+  }
+}
+
+const portsOf = ({ ports }: ServiceEntry): MeshPort[] =>
+  ports.map((port) => ({
     number: port.number,
     class: protocolClass(port.protocol),
     isHttp2: isHttp2Protocol(port.protocol),
-  })),
-})
+  }))
+
+/** The ports of all of these, of a number that several have the first. */
+const merged = (lists: readonly (readonly MeshPort[])[]): MeshPort[] =>
+  [
+    ...new Map(
+      lists
+        .flat()
+        .reverse()
+        .map((port) => [port.number, port]),
+    ).values(),
+  ].reverse()
 
 const oldestFirst = (a: ServiceEntry, b: ServiceEntry): number =>
   compare(a.created || '~', b.created || '~') || compare(a.name, b.name) || compare(a.namespace, b.namespace)
@@ -62,9 +84,17 @@ export class Registry {
   /** Of this very spelling, as clusters are named. */
   get(host: string): MeshHost | undefined {
     if (this.#known.has(host)) return this.#known.get(host)
-    const found = this.#find(host)
+    const found = this.#find(host, (exported) => this.#sees(exported))
     this.#known.set(host, found)
     return found
+  }
+
+  /**
+   * The same as a destination of a route: then a client knows what is in its own namespace even if it is exported elsewhere only, or
+   * nowhere. Istio 1.31 pilot/pkg/model/sidecar.go, collectImportedServices.
+   */
+  getDestination(host: string): MeshHost | undefined {
+    return this.get(host) ?? this.#find(host, ({ namespace }) => namespace === this.#client.namespace)
   }
 
   /** Of this spelling in lower case, as http hosts are compared. */
@@ -77,16 +107,11 @@ export class Registry {
 
   /** All under a wildcard, the wildcard itself included. */
   under(wildcard: string): MeshHost[] {
-    const services = this.#view.servicesUnder(wildcard).filter((service) => this.#sees(service))
+    const services = this.#view.servicesUnder(wildcard).map((service) => serviceHost(service, this.#mesh.clusterDomain))
     const entryHosts = this.#view
       .serviceEntries(wildcard)
       .flatMap(({ hosts }) => hosts.filter((host) => matchesHost(wildcard, host.toLowerCase())))
-    const hosts = services.map((service) => ofService(service, this.#mesh))
-    const named = new Set(hosts.map(({ host }) => host))
-    return [
-      ...hosts,
-      ...[...new Set(entryHosts)].filter((host) => !named.has(host)).flatMap((host) => this.get(host) ?? []),
-    ]
+    return [...new Set([...services, ...entryHosts])].flatMap((host) => this.get(host) ?? [])
   }
 
   /** The wildcards over a host, or over another wildcard, that ServiceEntries have. */
@@ -122,26 +147,41 @@ export class Registry {
   }
 
   /**
-   * A Service comes before any ServiceEntry; of these the oldest, private ones first, and what others of its namespace add to its ports.
-   * Istio 1.31 pilot/pkg/model/sidecar.go, appendSidecarServices.
+   * A host may be that of a Service and of ServiceEntries in any namespace. Those of one namespace count: the client's own, else that of
+   * the Service, else that of the entry that is exported to the client by name, else of the oldest. Each of these has its listeners; but
+   * clusters are made of the Service alone, or of entries with one resolution.
+   * Istio 1.31 pilot/pkg/model/sidecar.go, selectServices and appendSidecarServices.
    */
-  #find(host: string): MeshHost | undefined {
+  #find(
+    host: string,
+    knows: (exported: NamespacedName & { exportTo: readonly string[] }) => boolean,
+  ): MeshHost | undefined {
     const name = parseServiceHost(host, this.#mesh.clusterDomain)
-    const service = name === undefined ? undefined : this.#view.service(name)
-    if (service !== undefined && this.#sees(service)) return ofService(service, this.#mesh)
-    const entries = this.#entries(host).filter((entry) => entry.hosts.includes(host) && this.#sees(entry))
+    const named = name === undefined ? undefined : this.#view.service(name)
+    const service = named !== undefined && knows(named) ? named : undefined
+    const entries = this.#entries(host).filter((entry) => entry.hosts.includes(host) && knows(entry))
+    if (entries.length === 0) return service === undefined ? undefined : ofService(service, this.#mesh)
     const isPublicFrom = (entry: ServiceEntry) => visibilityFrom(this.#client.namespace, entry) === 'public'
-    const [first, ...others] = entries.sort(
-      (a, b) => Number(isPublicFrom(a)) - Number(isPublicFrom(b)) || oldestFirst(a, b),
-    )
-    if (first === undefined) return undefined
-    const merged = ofEntry(host, first)
-    const ports = new Map(merged.ports.map((port) => [port.number, port]))
-    for (const other of others) {
-      if (other.namespace !== first.namespace || other.resolution !== first.resolution) continue
-      for (const port of ofEntry(host, other).ports) if (!ports.has(port.number)) ports.set(port.number, port)
+    entries.sort((a, b) => Number(isPublicFrom(a)) - Number(isPublicFrom(b)) || oldestFirst(a, b))
+    const known = [...(service === undefined ? [] : [service]), ...entries]
+    const { namespace } = known.find((one) => one.namespace === this.#client.namespace) ?? (known[0] as NamespacedName)
+    if (entries.some((entry) => entry.namespace !== namespace)) this.differs = true
+    const ofNamespace = entries.filter((entry) => entry.namespace === namespace)
+    const [first] = ofNamespace
+    if (service?.namespace === namespace) {
+      const own = ofService(service, this.#mesh)
+      return { ...own, ports: merged([own.ports, ...ofNamespace.map(portsOf)]) }
     }
-    return { ...merged, ports: others.length === 0 ? merged.ports : [...ports.values()] }
+    if (first === undefined) return undefined
+    const alike = ofNamespace.filter(({ resolution }) => resolution === first.resolution)
+    return {
+      namespace,
+      name: first.name,
+      host,
+      service: undefined,
+      ports: merged(ofNamespace.map(portsOf)),
+      clusterPorts: withClusters(merged(alike.map(portsOf))),
+    }
   }
 }
 
@@ -149,5 +189,5 @@ export class Registry {
 export const aliasOf = ({ service }: MeshHost): string | undefined => service?.externalName || undefined
 
 /** Whether callers of a host reach its Pods directly, since DNS answers with their addresses. */
-export const isWithoutAddress = ({ service }: MeshHost): boolean =>
+export const isWithoutAddress = ({ service }: Pick<MeshHost, 'service'>): boolean =>
   service !== undefined && (isHeadless(service) || service.type === 'ExternalName')

@@ -14,7 +14,7 @@ const isEarlier = (a: VirtualService, b: VirtualService): boolean =>
 const ranks = { private: 0, exported: 1, public: 2, hidden: 3 }
 
 /** Whether a client is given one VirtualService before another: Istio 1.31 pilot/pkg/model/virtualservice.go, SelectVirtualServices. */
-const comesBefore = (a: VirtualService, b: VirtualService, client: string): boolean => {
+export const comesBefore = (a: VirtualService, b: VirtualService, client: string): boolean => {
   const order = ranks[visibilityFrom(client, a)] - ranks[visibilityFrom(client, b)]
   return order === 0 ? isEarlier(a, b) : order < 0
 }
