@@ -5,6 +5,7 @@ import type { Client } from './client.ts'
 import { subsetsOf } from './destination-rules.ts'
 import { intendedService, isForeign, type Mesh, resolveShortName, serviceHost } from './hosts.ts'
 import { aliasOf, type MeshHost, type Registry } from './registry.ts'
+import { namespacesIn } from './visibility.ts'
 
 /** A destination of an emitted route, and whether the cluster that it names exists. */
 export type DestinationEmission = {
@@ -81,8 +82,8 @@ export class Destinations {
   readonly #registry: Registry
   readonly #view: ClusterView
   readonly #mesh: Mesh
-  /** Whether clients of other namespaces may have other subsets. */
-  differs = false
+  /** The namespaces that may have other subsets. */
+  readonly namespaces = new Set<string>()
   readonly #clustersOf: (host: string) => Clusters | undefined
 
   constructor(owner: VirtualService, client: Client, registry: Registry, view: ClusterView, mesh: Mesh) {
@@ -124,7 +125,8 @@ export class Destinations {
     }
     const { subset } = destination
     if (subset === undefined) return { ...common, kind: 'exists', ports: wanted.ports }
-    this.differs = true
+    for (const rule of this.#view.destinationRules(target.host))
+      for (const one of namespacesIn(rule)) this.namespaces.add(one)
     const subsets = subsetsOf(target, this.#client, this.#view, this.#mesh)
     return subsets.has(subset)
       ? { ...common, kind: 'exists', ports: wanted.ports }

@@ -42,8 +42,8 @@ export type Emission = {
   routes: readonly RouteEmission[]
   destinations: readonly DestinationEmission[]
   delegations: readonly Delegation[]
-  /** Whether clients of other namespaces may be given something else. */
-  differs: boolean
+  /** The namespaces whose clients may be given something else. */
+  namespaces: ReadonlySet<string>
 }
 
 /** A name in spec.hosts, and what it stands for. */
@@ -276,7 +276,7 @@ export const emit = (
   const otherGateways = virtualService.gateways.filter((gateway) => gateway !== 'mesh')
   const nothing = { targets: [], ports: noPorts, taken: [], routes: [], destinations: [], delegations: [] }
   if (!onMesh || virtualService.hosts.length === 0) {
-    return { client, onMesh, otherGateways, hosts: [], ...nothing, differs: false }
+    return { client, onMesh, otherGateways, hosts: [], ...nothing, namespaces: new Set() }
   }
   const registry = new Registry(client, view, mesh)
   const rivals = new Rivals(virtualService, client, view, mesh)
@@ -343,7 +343,7 @@ export const emit = (
       destinations.push(clusters.emit(destination, protocol, heard))
     }
   }
-  const hasSource = written.some(({ matches }) => matches.some(({ sourceNamespace }) => sourceNamespace !== ''))
+  const sources = written.flatMap(({ matches }) => matches.flatMap(({ sourceNamespace }) => sourceNamespace || []))
   return {
     client,
     onMesh,
@@ -355,6 +355,6 @@ export const emit = (
     routes,
     destinations,
     delegations,
-    differs: registry.differs || rivals.differs || clusters.differs || hasSource,
+    namespaces: new Set([...registry.namespaces, ...rivals.namespaces, ...clusters.namespaces, ...sources]),
   }
 }

@@ -5,7 +5,7 @@ import type { ClusterView } from '../view/view.ts'
 import type { Client } from './client.ts'
 import { isWildcard, type Mesh, matchesHost, parseServiceHost, serviceHost } from './hosts.ts'
 import { isHttp2Protocol, type PortClass, portClass, protocolClass, speaksHttp2 } from './protocol.ts'
-import { isPublic, isVisible, visibilityFrom } from './visibility.ts'
+import { type Exported, isPublic, isVisible, namespacesIn, visibilityFrom } from './visibility.ts'
 
 export type MeshPort = { number: number; class: PortClass; isHttp2: boolean }
 
@@ -63,6 +63,12 @@ const merged = (lists: readonly (readonly MeshPort[])[]): MeshPort[] =>
 const oldestFirst = (a: ServiceEntry, b: ServiceEntry): number =>
   compare(a.created || '~', b.created || '~') || compare(a.name, b.name) || compare(a.namespace, b.namespace)
 
+/** Istio 1.31 pilot/pkg/model/sidecar.go, canMergeServices; entries that select workloads by other labels are taken for alike. */
+const canMerge = (a: ServiceEntry, b: ServiceEntry): boolean =>
+  a.resolution === b.resolution &&
+  new Set(a.exportTo).size === new Set(b.exportTo).size &&
+  a.exportTo.every((one) => b.exportTo.includes(one))
+
 /** As Go's strings.Compare. */
 export const compare = (a: string, b: string): number => Number(a > b) - Number(a < b)
 
@@ -72,8 +78,8 @@ export class Registry {
   readonly #view: ClusterView
   readonly #mesh: Mesh
   readonly #known = new Map<string, MeshHost | undefined>()
-  /** Whether something was asked about that other namespaces see otherwise. */
-  differs = false
+  /** The namespaces that may see something otherwise that was asked about. */
+  readonly namespaces = new Set<string>()
 
   constructor(client: Client, view: ClusterView, mesh: Mesh) {
     this.#client = client
@@ -132,9 +138,9 @@ export class Registry {
     )
   }
 
-  #sees(exported: NamespacedName & { exportTo: readonly string[] }): boolean {
+  #sees(exported: Exported): boolean {
     if (isPublic(exported)) return true
-    this.differs = true
+    for (const one of namespacesIn(exported)) this.namespaces.add(one)
     return isVisible(this.#client.namespace, exported)
   }
 
@@ -149,13 +155,10 @@ export class Registry {
   /**
    * A host may be that of a Service and of ServiceEntries in any namespace. Those of one namespace count: the client's own, else that of
    * the Service, else that of the entry that is exported to the client by name, else of the oldest. Each of these has its listeners; but
-   * clusters are made of the Service alone, or of entries with one resolution.
+   * clusters are made of the Service alone, or of entries that are alike.
    * Istio 1.31 pilot/pkg/model/sidecar.go, selectServices and appendSidecarServices.
    */
-  #find(
-    host: string,
-    knows: (exported: NamespacedName & { exportTo: readonly string[] }) => boolean,
-  ): MeshHost | undefined {
+  #find(host: string, knows: (exported: Exported) => boolean): MeshHost | undefined {
     const name = parseServiceHost(host, this.#mesh.clusterDomain)
     const named = name === undefined ? undefined : this.#view.service(name)
     const service = named !== undefined && knows(named) ? named : undefined
@@ -165,7 +168,8 @@ export class Registry {
     entries.sort((a, b) => Number(isPublicFrom(a)) - Number(isPublicFrom(b)) || oldestFirst(a, b))
     const known = [...(service === undefined ? [] : [service]), ...entries]
     const { namespace } = known.find((one) => one.namespace === this.#client.namespace) ?? (known[0] as NamespacedName)
-    if (entries.some((entry) => entry.namespace !== namespace)) this.differs = true
+    // Each of them would take its own.
+    for (const one of known) if (one.namespace !== namespace) this.namespaces.add(one.namespace)
     const ofNamespace = entries.filter((entry) => entry.namespace === namespace)
     const [first] = ofNamespace
     if (service?.namespace === namespace) {
@@ -173,7 +177,7 @@ export class Registry {
       return { ...own, ports: merged([own.ports, ...ofNamespace.map(portsOf)]) }
     }
     if (first === undefined) return undefined
-    const alike = ofNamespace.filter(({ resolution }) => resolution === first.resolution)
+    const alike = ofNamespace.filter((entry) => canMerge(entry, first))
     return {
       namespace,
       name: first.name,

@@ -5,7 +5,7 @@ import { type Client, isForSomePods, isOnMesh, notGiven } from './client.ts'
 import { type Delegation, withDelegates } from './delegates.ts'
 import { isWildcard, type Mesh, matchesEitherWay, matchesHost, resolveShortName } from './hosts.ts'
 import { compare, type MeshHost } from './registry.ts'
-import { isPublic, isVisible, visibilityFrom } from './visibility.ts'
+import { isPublic, isVisible, namespacesIn, visibilityFrom } from './visibility.ts'
 
 /** Whether the order of creation puts one before another; what is not stored yet comes last. */
 const isEarlier = (a: VirtualService, b: VirtualService): boolean =>
@@ -55,8 +55,8 @@ export class Rivals {
   readonly #view: ClusterView
   readonly #mesh: Mesh
   readonly #routes = new Map<VirtualService, readonly Route[]>()
-  /** Whether clients of other namespaces may be given others, or in another order. */
-  differs = false
+  /** The namespaces that may be given others, or in another order. */
+  readonly namespaces = new Set<string>()
 
   constructor(own: VirtualService, client: Client, view: ClusterView, mesh: Mesh) {
     this.#own = own
@@ -98,7 +98,7 @@ export class Rivals {
   #over(host: string): VirtualService[] {
     return this.#view.virtualServices(host.toLowerCase()).filter((other) => {
       if (sameName(other, this.#own) || !isOnMesh(other)) return false
-      if (!isPublic(other)) this.differs = true
+      if (!isPublic(other)) for (const one of namespacesIn(other)) this.namespaces.add(one)
       return isVisible(this.#client.namespace, other)
     })
   }
@@ -138,7 +138,7 @@ export class Rivals {
         protocol === wanted &&
         (matches.length === 0 ||
           matches.some((match) => {
-            if (match.sourceNamespace !== '') this.differs = true
+            if (match.sourceNamespace !== '') this.namespaces.add(match.sourceNamespace)
             return (
               (match.port ?? port) === port &&
               (isHttp || match.isCatchAll) &&

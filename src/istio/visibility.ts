@@ -1,7 +1,7 @@
 import type { NamespacedName } from '../api/metadata.ts'
 
 /** Of an object with an exportTo. */
-type Exported = NamespacedName & { exportTo: readonly string[] }
+export type Exported = NamespacedName & { exportTo: readonly string[] }
 
 /** How an object is exported to the sidecars of a namespace: by name, by `.` in its own, to all, or not at all. */
 export type Visibility = 'private' | 'exported' | 'public' | 'hidden'
@@ -19,6 +19,12 @@ export const visibilityFrom = (client: string, { namespace, exportTo }: Exported
 }
 
 export const isVisible = (client: string, exported: Exported): boolean => visibilityFrom(client, exported) !== 'hidden'
+
+/** The namespaces that an exportTo names, for which it makes a difference. */
+export const namespacesIn = ({ namespace, exportTo }: Exported): string[] => [
+  namespace,
+  ...exportTo.filter((one) => one !== '.' && one !== '*' && one !== '~'),
+]
 
 /** Whether all namespaces see it alike. */
 export const isPublic = ({ exportTo }: Exported): boolean => exportTo.length === 0 || exportTo.includes('*')

@@ -1,4 +1,5 @@
-/** Our emission table for a client in the form in which Istio's generator gives it, so that the two can be compared. */
+/** Our emission table and our rules, held against what Istio's own generator makes of the same cluster. */
+import { type KnownObject, parseObject } from '../../src/api/kinds.ts'
 import type { VirtualService } from '../../src/api/virtual-service.ts'
 import { type Client, isOnMesh } from '../../src/istio/client.ts'
 import { Destinations, isIdle } from '../../src/istio/destinations.ts'
@@ -8,8 +9,13 @@ import { reservedPorts } from '../../src/istio/ports.ts'
 import { aliasOf, isWithoutAddress, type MeshHost, Registry } from '../../src/istio/registry.ts'
 import { comesBefore } from '../../src/istio/rivals.ts'
 import { isVisible } from '../../src/istio/visibility.ts'
-import type { ObjectStore } from '../../src/view/object-store.ts'
-import type { Emitted, EmittedChain, EmittedRoute, WeightedCluster } from './oracle.ts'
+import { rules } from '../../src/rules/index.ts'
+import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
+import { ObjectStore } from '../../src/view/object-store.ts'
+import type { Case, Manifest } from './generator.ts'
+import type { Emitted, EmittedChain, EmittedRoute, Oracle, WeightedCluster } from './oracle.ts'
+import { failuresOf } from './routes-as-written.ts'
 
 /** What is served at `http orders.shop.svc.cluster.local:3111`, in order: a line for each route. Hosts without routes have no entry. */
 export type Table = ReadonlyMap<string, readonly string[]>
@@ -55,7 +61,7 @@ const hostsIn = (view: ObjectStore, registry: Registry): MeshHost[] => {
   ]
 }
 
-export const ourTable = (view: ObjectStore, client: Client, mesh: Mesh): { table: Table; clusters: string[] } => {
+const ourTable = (view: ObjectStore, client: Client, mesh: Mesh): { table: Table; clusters: string[] } => {
   const registry = new Registry(client, view, mesh)
   const hosts = hostsIn(view, registry)
   const virtualServices = ([...view.all('VirtualService')] as VirtualService[])
@@ -104,7 +110,7 @@ const istioLine = (route: EmittedRoute, known: ReadonlySet<string>): string => {
 }
 
 /** Istio's, for the same hosts and ports as ours. */
-export const istioTable = (
+const istioTable = (
   emitted: Emitted,
   view: ObjectStore,
   client: Client,
@@ -194,4 +200,96 @@ const chainLines = (
   return chains
     .filter(({ tcp, config }) => tcp !== undefined && config)
     .map(({ tcp = [], config }) => `${config} -> ${weighted(mapped(tcp, known))}`)
+}
+
+/** A case as istiod would have it: routes with names of their own, so that they can be told apart, virtual hosts with their addresses. */
+const prepared = (object: Manifest, index: number): Manifest => {
+  const copy = structuredClone(object)
+  const { kind, spec = {} } = copy
+  if (kind === 'VirtualService') {
+    for (const [place, route] of ((spec as { http?: Named[] }).http ?? []).entries()) {
+      route.name = `r${place}`
+      for (const [at, match] of (route.match ?? []).entries()) match.name = `m${at}`
+    }
+  }
+  if (kind === 'Service' && !('selector' in spec) && 'clusterIP' in spec && spec.clusterIP !== 'None') {
+    Object.assign(spec, { externalIPs: [`240.240.128.${index + 1}`] })
+  }
+  return copy
+}
+
+type Named = { name?: string; match?: { name?: string }[] }
+
+const diff = (where: string, ours: Table, istios: Table): string[] =>
+  [...new Set([...ours.keys(), ...istios.keys()])].flatMap((key) => {
+    const [a, b] = [ours, istios].map((table) => (table.get(key) ?? ['nothing']).join('\n    '))
+    return a === b ? [] : [`${where}, ${key}\n  ours:\n    ${a}\n  Istio's:\n    ${b}`]
+  })
+
+/** Rules of which Istio's generator can tell nothing: DNS is none of its business. */
+const beyondIstio: ReadonlySet<string> = new Set(['virtualservice-host-headless'])
+
+/** Whether a denial claims that Istio cannot deliver. An absent list of gateways means the mesh: that finding is the runbook's. */
+const claimsBroken = ({ action, rule, about }: Outcome): boolean =>
+  action === 'deny' &&
+  !beyondIstio.has(rule) &&
+  !(rule === 'virtualservice-mesh-gateway' && about === 'absent') &&
+  rules.some(({ id, kinds }) => id === rule && kinds.includes('broken'))
+
+/**
+ * All in which Istio and we disagree about a case. `note` is told what a case had: each rule that fired, and whether it was clean.
+ */
+export const disagreements = async (one: Case, oracle: Oracle, note: (what: string) => void): Promise<string[]> => {
+  const objects = one.objects.map(prepared)
+  const clusterDomain = one.mesh?.clusterDomain ?? defaultPolicy.clusterDomain
+  const policy = { ...defaultPolicy, clusterDomain }
+  const [answer] = await oracle.ask([{ id: 'case', objects, domain: clusterDomain, clients: one.clients }])
+  if (answer === undefined || answer.refused.length > 0) throw new Error(`istiod refuses ${answer?.refused.join('; ')}`)
+  const view = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
+  for (const object of objects) view.put(parseObject(object) as KnownObject)
+  const clients = one.clients.map(({ namespace, labels = {} }) => ({
+    namespace,
+    labels: new Map(Object.entries(labels)),
+  }))
+  const differences = clients.flatMap((client, index) => {
+    const where = `for a client in ${client.namespace}`
+    const ours = ourTable(view, client, policy)
+    const istios = istioTable(answer.clients[index] as Emitted, view, client, policy)
+    const clusters = (list: readonly string[]): Table => new Map(list.map((name) => [name, ['is there']]))
+    return [
+      ...diff(where, ours.table, istios.table),
+      ...diff(where, clusters(ours.clusters), clusters(istios.clusters)),
+    ]
+  })
+  const now = new Date()
+  const circumstances = { view, policy, dryRun: false, batch: false, claimed: false, now }
+  const verdicts = objects.flatMap((manifest) => {
+    const known = parseObject(manifest)
+    if (known?.kind === 'Service')
+      return [{ manifest, outcomes: judgeService(known.object, undefined, circumstances).outcomes }]
+    if (known?.kind !== 'VirtualService') return []
+    return [{ manifest, outcomes: judgeVirtualService(known.object, undefined, circumstances).outcomes }]
+  })
+  for (const rule of new Set(verdicts.flatMap(({ outcomes }) => outcomes.map(({ rule }) => rule)))) note(rule)
+  const isClean = verdicts.every(({ outcomes }) => outcomes.length === 0)
+  note(isClean ? 'clean' : 'with findings')
+  const claims = verdicts.flatMap(({ manifest, outcomes }) => {
+    const virtualService = parseObject(manifest)
+    if (virtualService?.kind !== 'VirtualService' || virtualService.object.hosts.length === 0) return []
+    const broken = outcomes.filter(claimsBroken)
+    return one.clients.flatMap((client, index): string[] => {
+      if (!isVisible(client.namespace, virtualService.object)) return []
+      const emitted = answer.clients[index] as Emitted
+      const { whole, partial } = failuresOf(manifest, { objects, domain: clusterDomain, client, emitted })
+      const who = `VirtualService ${virtualService.object.namespace}/${virtualService.object.name} for a client in ${client.namespace}`
+      if (isClean && whole.length > 0) return [`${who}: no finding, but ${whole.join('; ')}`]
+      if (broken.length > 0 && whole.length + partial.length === 0) {
+        return [
+          `${who}: works, but is denied: ${broken.map(({ rule, field, problem }) => `${rule} ${field}: ${problem}`).join('; ')}`,
+        ]
+      }
+      return []
+    })
+  })
+  return [...differences, ...claims]
 }

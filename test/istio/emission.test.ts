@@ -313,7 +313,7 @@ t.test('what is off the mesh has no rows', async (t) => {
     routes: [],
     destinations: [],
     delegations: [],
-    differs: false,
+    namespaces: new Set(),
   })
 })
 
@@ -329,7 +329,7 @@ t.test('a delegate has no rows of its own', async (t) => {
     routes: [],
     destinations: [],
     delegations: [],
-    differs: false,
+    namespaces: new Set(),
   })
 })
 

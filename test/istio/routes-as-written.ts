@@ -1,0 +1,183 @@
+/**
+ * What a VirtualService says, read naively from its manifest, held against what Istio's generator makes of it. Nothing of src is asked: this
+ * judges our rules, and must not share their mistakes.
+ */
+import { Fields } from '../../src/api/fields.ts'
+import type { Client, Manifest } from './generator.ts'
+import type { Emitted, EmittedChain } from './oracle.ts'
+
+type Condition = { port: number; gateways: string[]; sourceNamespace: string; sourceLabels: Map<string, string> }
+type Destination = { host: string; port: number | undefined; subset: string; weight: number }
+type WrittenRoute = {
+  protocol: 'http' | 'tcp' | 'tls'
+  name: string
+  match: Condition | undefined
+  destinations: Destination[]
+  /** Where copies of its requests go. */
+  mirrors: Destination[]
+}
+
+type Circumstances = { objects: readonly Manifest[]; domain: string; client: Client; emitted: Emitted }
+
+const full = (host: string, namespace: string, domain: string): string =>
+  host.includes('.') || host.startsWith('*') ? host : `${host}.${namespace}.svc.${domain}`
+
+const readCondition = (match: Fields): Condition => ({
+  port: match.number('port') ?? 0,
+  gateways: match.strings('gateways'),
+  sourceNamespace: match.string('sourceNamespace') ?? '',
+  sourceLabels: new Map(match.stringMap('sourceLabels')),
+})
+
+const readDestination = (fields: Fields, weight: number): Destination => ({
+  host: fields.string('host') ?? '',
+  port: fields.object('port').number('number'),
+  subset: fields.string('subset') ?? '',
+  weight,
+})
+
+const readMirrors = (route: Fields): Destination[] => {
+  const isCopied = (of: Fields, percentage: string) => Number(of.object(percentage).raw('value') ?? 100) > 0
+  return [
+    ...(route.has('mirror') && isCopied(route, 'mirrorPercentage') ? [readDestination(route.object('mirror'), 0)] : []),
+    ...route
+      .list('mirrors', (one) => (isCopied(one, 'percentage') ? [readDestination(one.object('destination'), 0)] : []))
+      .flat(),
+  ]
+}
+
+const readRoutes = (spec: Fields): WrittenRoute[] =>
+  (['http', 'tcp', 'tls'] as const).flatMap((protocol) =>
+    spec
+      .list(protocol, (route) => {
+        const all = route.list('route', (item) =>
+          readDestination(item.object('destination'), item.number('weight') ?? 0),
+        )
+        const destinations = all.filter(({ weight }) => weight > 0 || all.length === 1)
+        const common = { protocol, destinations, mirrors: readMirrors(route) }
+        const matches = route.list('match', (match) => ({
+          ...common,
+          name: [route.string('name'), match.string('name')].filter(Boolean).join('.'),
+          match: readCondition(match),
+        }))
+        return matches.length === 0 ? [{ ...common, name: route.string('name') ?? '', match: undefined }] : matches
+      })
+      .flat(),
+  )
+
+const isFor = (condition: Condition | undefined, client: Client, isHttp: boolean): boolean => {
+  if (condition === undefined) return true
+  if (condition.gateways.length > 0 && !condition.gateways.includes('mesh')) return false
+  if (isHttp && condition.gateways.length > 0) return true
+  return (
+    (condition.sourceNamespace === '' || condition.sourceNamespace === client.namespace) &&
+    [...condition.sourceLabels].every(([name, value]) => client.labels?.[name] === value)
+  )
+}
+
+/** The clusters to which Istio sends what takes this route at this host and port; undefined where it is not given. */
+const sentTo = (
+  owner: string,
+  route: WrittenRoute,
+  host: string,
+  port: number,
+  { emitted }: Pick<Circumstances, 'emitted'>,
+): { clusters: string[]; mirrors: string[] } | 'answers' | undefined => {
+  if (route.protocol === 'http') {
+    const virtualHosts = [emitted.routes[String(port)], emitted.routes[`${host}:${port}`]].flatMap((one) => one ?? [])
+    const found = virtualHosts
+      .filter(({ name }) => name === `${host.toLowerCase()}:${port}`)
+      .flatMap(({ routes }) => routes)
+      .find(({ config, name }) => config === owner && name === route.name)
+    if (found === undefined) return undefined
+    if (found.redirect || found.directResponse) return 'answers'
+    return { clusters: found.clusters.map(({ name }) => name), mirrors: found.mirrors.map(({ name }) => name) }
+  }
+  const chains = emitted.listeners
+    .filter((listener) => listener.port === port)
+    .flatMap((listener): EmittedChain[] => [...listener.chains, ...(listener.default ? [listener.default] : [])])
+    .filter(({ config }) => config === owner)
+  const wanted = chains.map(({ tcp = [] }) => ({ clusters: tcp.map(({ name }) => name), mirrors: [] }))
+  const isMeant = ({ clusters }: { clusters: string[] }) =>
+    route.destinations.every(({ host: one }) => clusters.some((name) => name.split('|')[3]?.startsWith(one)))
+  return wanted.find(isMeant) ?? wanted[0]
+}
+
+type Port = { port: number; name?: string }
+
+/** The ports of the hosts as their Services and ServiceEntries say. */
+const portsOf = (host: string, { objects, domain }: Circumstances): number[] =>
+  objects.flatMap(({ kind, metadata, spec }): number[] => {
+    const { ports = [], hosts = [] } = (spec ?? {}) as { ports?: (Port & { number?: number })[]; hosts?: string[] }
+    const isIt =
+      kind === 'Service'
+        ? `${metadata.name}.${metadata.namespace}.svc.${domain}` === host
+        : kind === 'ServiceEntry' && hosts.includes(host)
+    return isIt ? ports.map(({ port, number }) => number ?? port) : []
+  })
+
+const namespaceOf = ({ metadata }: Manifest): string => metadata.namespace ?? ''
+
+const ownerOf = (manifest: Manifest): string => `${namespaceOf(manifest)}/${manifest.metadata.name}`
+
+/** Whether nothing but routes could stand behind a host: a Service without selector, which answers with its own empty cluster. */
+const isEmpty = (host: string, { objects, domain }: Circumstances): boolean =>
+  objects.some(({ kind, metadata, spec = {} }) => {
+    const isIt = kind === 'Service' && `${metadata.name}.${metadata.namespace}.svc.${domain}` === host
+    return isIt && !('selector' in spec) && !('externalName' in spec)
+  })
+
+/** What of a VirtualService does not work as written for a client, as sentences. */
+export type Failures = {
+  /** Routes that the client is given nowhere, hosts that no route is given for, and routes that do not lead where they say. */
+  whole: string[]
+  /** Hosts and ports at which a route is not given that is given elsewhere. */
+  partial: string[]
+}
+
+export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Failures => {
+  const { domain, client, emitted } = circumstances
+  const spec = new Fields(manifest).object('spec')
+  const namespace = namespaceOf(manifest)
+  const owner = ownerOf(manifest)
+  const known = new Set(emitted.clusters.map(({ name }) => name))
+  const hosts = spec
+    .strings('hosts')
+    .map((host) => full(host, namespace, domain))
+    .filter((host) => !host.startsWith('*'))
+  const reaches = (cluster: string | undefined, { host, port, subset }: Destination): boolean => {
+    const [, ofPort, ofSubset, ofHost = ''] = cluster?.split('|') ?? []
+    const isNamed = ofHost === full(host, namespace, domain) && ofSubset === subset
+    const hasPort = port === undefined || ofPort === String(port)
+    return isNamed && hasPort && known.has(cluster ?? '') && !isEmpty(ofHost, circumstances)
+  }
+  const failures: Failures = { whole: [], partial: [] }
+  const served = new Set<string>()
+  for (const route of readRoutes(spec)) {
+    if (!isFor(route.match, client, route.protocol === 'http')) continue
+    const places = hosts.flatMap((host) =>
+      portsOf(host.toLowerCase(), circumstances)
+        .filter((port) => (route.match?.port || port) === port)
+        .map((port) => ({ host, port, sent: sentTo(owner, route, host, port, circumstances) })),
+    )
+    const given = places.filter(({ sent }) => sent !== undefined)
+    if (given.length === 0) failures.whole.push(`${route.protocol} ${route.name} is given nowhere`)
+    for (const { host, port, sent } of places) {
+      if (sent === undefined) {
+        failures.partial.push(`${route.protocol} ${route.name} is not given at ${host}:${port}`)
+        continue
+      }
+      served.add(host)
+      if (sent === 'answers') continue
+      const lost = [
+        ...route.destinations.filter((destination, index) => !reaches(sent.clusters[index], destination)),
+        ...route.mirrors.filter((destination, index) => !reaches(sent.mirrors[index], destination)),
+      ]
+      for (const destination of lost) {
+        failures.whole.push(`${route.name} at ${host}:${port} does not reach ${JSON.stringify(destination)}`)
+      }
+    }
+  }
+  for (const host of hosts) if (!served.has(host)) failures.whole.push(`host ${host} is not served`)
+  return failures
+}
