@@ -72,9 +72,10 @@ const ourTable = (view: ObjectStore, client: Client, mesh: Mesh): { table: Table
     const emission = emit(virtualService, client, view, mesh)
     const clusterOf = new Destinations(virtualService, client, registry, view, mesh)
     for (const target of hosts) {
-      for (const { number, class: portClass } of target.ports) {
+      for (const port of target.ports) {
+        const { number, class: portClass } = port
         for (const protocol of protocolsOf[portClass]) {
-          if (!isComparable(target, protocol, number, view)) continue
+          if (!isComparable(target, protocol, port, view)) continue
           const isServed = emission.hosts.some(
             (host) =>
               host.kind === 'resolved' &&
@@ -120,9 +121,10 @@ const istioTable = (
   const known = new Set(emitted.clusters.map(({ name }) => name))
   const table = new Map<string, string[]>()
   for (const target of hostsIn(view, registry)) {
-    for (const { number, class: portClass } of target.ports) {
+    for (const port of target.ports) {
+      const { number, class: portClass } = port
       for (const protocol of protocolsOf[portClass]) {
-        if (!isComparable(target, protocol, number, view)) continue
+        if (!isComparable(target, protocol, port, view)) continue
         const lines =
           protocol === 'http'
             ? httpLines(emitted, target, number, portClass === 'HTTP', known)
@@ -172,9 +174,14 @@ const addressOf = ({ host, service }: MeshHost, view: ObjectStore): string | und
  * What is compared. On purpose we say nothing of connections to hosts without an address of their own: their listeners are those of Pods,
  * of which a case has none, or shared. An ExternalName Service has no listeners.
  */
-const isComparable = (target: MeshHost, protocol: string, port: number, view: ObjectStore): boolean =>
+const isComparable = (
+  target: MeshHost,
+  protocol: string,
+  { number: port, class: portClass }: MeshHost['ports'][number],
+  view: ObjectStore,
+): boolean =>
   aliasOf(target) === undefined &&
-  (protocol === 'http' ? !isServerFirst(port, view) : addressOf(target, view) !== undefined)
+  (protocol === 'http' && portClass === 'HTTP' ? !isServerFirst(port, view) : addressOf(target, view) !== undefined)
 
 /**
  * Whether a ServiceEntry without address has the port for a protocol in which servers speak first: of its listener and that for HTTP,

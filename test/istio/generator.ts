@@ -11,6 +11,7 @@ import { stringify } from 'yaml'
 import { meshNamespace } from '../support/objects.ts'
 import { destinationRuleDraws, toDestinationRule } from './generator/destination-rules.ts'
 import { type Cluster, type MutationName, mutationNames, mutations } from './generator/mutations.ts'
+import { regular } from './generator/regular.ts'
 import { serviceEntryDraws, toServiceEntry } from './generator/service-entries.ts'
 import { destinationDraws, toDestination, toVirtualHost, virtualHostDraws } from './generator/services.ts'
 import {
@@ -45,6 +46,8 @@ const mostMutations = 3
 /** Of cases that are left as they are to those that have any number of mutations, none included. */
 const untouchedWeight = 2
 const mutatedWeight = 3
+/** Of regular cases to those in which everything may be odd. */
+const regularWeight = 3
 /** As many as the greediest mutation makes. */
 const choicesOfMutation = 4
 
@@ -74,6 +77,11 @@ const mutationDraws = fc.oneof(
 
 const draws = fc.record({
   clients: clientDraws,
+  /** Whether all is as it should be but for the mutations. */
+  isRegular: fc.oneof(
+    { weight: regularWeight, arbitrary: fc.constant(true) },
+    { weight: 1, arbitrary: fc.constant(false) },
+  ),
   domain: mostly(fc.constant(defaultDomain), fc.constant(otherDomain)),
   /** The namespace that Istio injects nothing into. */
   plain: rarely(fc.constantFrom(...namespaces)),
@@ -132,7 +140,8 @@ const objectsOf = (cluster: Cluster, plain: string | undefined): Manifest[] => {
 }
 
 /** Cases, at least two of five of them without any mutation. They shrink to a virtual host, a destination and a catch-all route. */
-export const cases: fc.Arbitrary<Case> = draws.map((drawn) => {
+export const cases: fc.Arbitrary<Case> = draws.map((raw) => {
+  const drawn = raw.isRegular ? regular(raw) : raw
   const cluster = toCluster(drawn)
   const applied = mutate(cluster, drawn.mutations)
   return {

@@ -11,6 +11,8 @@ type Destination = { host: string; port: number | undefined; subset: string; wei
 type WrittenRoute = {
   protocol: 'http' | 'tcp' | 'tls'
   name: string
+  /** The beginning of the names that its delegate's routes are given; undefined where it has none. */
+  delegated: string | undefined
   match: Condition | undefined
   destinations: Destination[]
   /** Where copies of its requests go. */
@@ -54,13 +56,15 @@ const readRoutes = (spec: Fields): WrittenRoute[] =>
           readDestination(item.object('destination'), item.number('weight') ?? 0),
         )
         const destinations = all.filter(({ weight }) => weight > 0 || all.length === 1)
-        const common = { protocol, destinations, mirrors: readMirrors(route) }
+        const name = route.string('name') ?? ''
+        const delegated = route.has('delegate') ? `${name}-` : undefined
+        const common = { protocol, delegated, destinations, mirrors: readMirrors(route) }
         const matches = route.list('match', (match) => ({
           ...common,
-          name: [route.string('name'), match.string('name')].filter(Boolean).join('.'),
+          name: [name, match.string('name')].filter(Boolean).join('.'),
           match: readCondition(match),
         }))
-        return matches.length === 0 ? [{ ...common, name: route.string('name') ?? '', match: undefined }] : matches
+        return matches.length === 0 ? [{ ...common, name, match: undefined }] : matches
       })
       .flat(),
   )
@@ -85,13 +89,19 @@ const sentTo = (
 ): { clusters: string[]; mirrors: string[] } | 'answers' | undefined => {
   if (route.protocol === 'http') {
     const virtualHosts = [emitted.routes[String(port)], emitted.routes[`${host}:${port}`]].flatMap((one) => one ?? [])
+    const isIt = (name: string) =>
+      route.delegated === undefined ? name === route.name : name.startsWith(route.delegated)
     const found = virtualHosts
       .filter(({ name }) => name === `${host.toLowerCase()}:${port}`)
       .flatMap(({ routes }) => routes)
-      .find(({ config, name }) => config === owner && name === route.name)
-    if (found === undefined) return undefined
-    if (found.redirect || found.directResponse) return 'answers'
-    return { clusters: found.clusters.map(({ name }) => name), mirrors: found.mirrors.map(({ name }) => name) }
+      .filter(({ config, name }) => config === owner && isIt(name))
+    if (found.length === 0) return undefined
+    if (found.every(({ redirect, directResponse }) => redirect || directResponse)) return 'answers'
+    const names = (all: { name: string }[]) => all.map(({ name }) => name)
+    return {
+      clusters: found.flatMap(({ clusters }) => names(clusters)),
+      mirrors: found.flatMap(({ mirrors }) => names(mirrors)),
+    }
   }
   const chains = emitted.listeners
     .filter((listener) => listener.port === port)
@@ -127,6 +137,26 @@ const isEmpty = (host: string, { objects, domain }: Circumstances): boolean =>
     return isIt && !('selector' in spec) && !('externalName' in spec)
   })
 
+/** The hosts of all Services and ServiceEntries. */
+const hostsOf = ({ objects, domain }: Circumstances): string[] =>
+  objects.flatMap(({ kind, metadata, spec = {} }) =>
+    kind === 'Service'
+      ? [`${metadata.name}.${metadata.namespace}.svc.${domain}`]
+      : kind === 'ServiceEntry' && 'hosts' in spec
+        ? (spec.hosts as string[])
+        : [],
+  )
+
+/**
+ * Whether a host is that of an ExternalName Service. It has no listener of its own, and is routed only where some other Service has its
+ * port: of that nothing is said.
+ */
+const isAlias = (host: string, { objects, domain }: Circumstances): boolean =>
+  objects.some(
+    ({ kind, metadata, spec = {} }) =>
+      kind === 'Service' && 'externalName' in spec && `${metadata.name}.${metadata.namespace}.svc.${domain}` === host,
+  )
+
 /** What of a VirtualService does not work as written for a client, as sentences. */
 export type Failures = {
   /** Routes that the client is given nowhere, hosts that no route is given for, and routes that do not lead where they say. */
@@ -141,17 +171,22 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   const namespace = namespaceOf(manifest)
   const owner = ownerOf(manifest)
   const known = new Set(emitted.clusters.map(({ name }) => name))
-  const hosts = spec
-    .strings('hosts')
-    .map((host) => full(host, namespace, domain))
-    .filter((host) => !host.startsWith('*'))
+  const written = spec.strings('hosts').map((host) => full(host, namespace, domain))
+  const hosts = written.flatMap((host) =>
+    host.startsWith('*') ? hostsOf(circumstances).filter((one) => one.endsWith(host.slice(1).toLowerCase())) : [host],
+  )
+  const isUsable = (cluster: string): boolean =>
+    known.has(cluster) && !isEmpty(cluster.split('|')[3] ?? '', circumstances)
   const reaches = (cluster: string | undefined, { host, port, subset }: Destination): boolean => {
     const [, ofPort, ofSubset, ofHost = ''] = cluster?.split('|') ?? []
     const isNamed = ofHost === full(host, namespace, domain) && ofSubset === subset
     const hasPort = port === undefined || ofPort === String(port)
-    return isNamed && hasPort && known.has(cluster ?? '') && !isEmpty(ofHost, circumstances)
+    return isNamed && hasPort && isUsable(cluster ?? '')
   }
   const failures: Failures = { whole: [], partial: [] }
+  // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
+  const maybeElsewhere = (host: string) =>
+    isAlias(host, circumstances) || spec.strings('gateways').some((gateway) => gateway !== 'mesh')
   const served = new Set<string>()
   for (const route of readRoutes(spec)) {
     if (!isFor(route.match, client, route.protocol === 'http')) continue
@@ -161,7 +196,8 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
         .map((port) => ({ host, port, sent: sentTo(owner, route, host, port, circumstances) })),
     )
     const given = places.filter(({ sent }) => sent !== undefined)
-    if (given.length === 0) failures.whole.push(`${route.protocol} ${route.name} is given nowhere`)
+    if (given.length === 0 && !hosts.some(maybeElsewhere))
+      failures.whole.push(`${route.protocol} ${route.name} is given nowhere`)
     for (const { host, port, sent } of places) {
       if (sent === undefined) {
         failures.partial.push(`${route.protocol} ${route.name} is not given at ${host}:${port}`)
@@ -169,6 +205,12 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
       served.add(host)
       if (sent === 'answers') continue
+      if (route.delegated !== undefined) {
+        // Its destinations are written in another object: that their clusters are there is enough.
+        const gone = [...sent.clusters, ...sent.mirrors].filter((name) => !isUsable(name))
+        for (const name of gone) failures.whole.push(`${route.name} at ${host}:${port} leads to ${name}`)
+        continue
+      }
       const lost = [
         ...route.destinations.filter((destination, index) => !reaches(sent.clusters[index], destination)),
         ...route.mirrors.filter((destination, index) => !reaches(sent.mirrors[index], destination)),
@@ -178,6 +220,7 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
     }
   }
-  for (const host of hosts) if (!served.has(host)) failures.whole.push(`host ${host} is not served`)
+  const exact = written.filter((host) => !host.startsWith('*') && !maybeElsewhere(host))
+  for (const host of exact) if (!served.has(host)) failures.whole.push(`host ${host} is not served`)
   return failures
 }

@@ -64,7 +64,7 @@ export const exportAnnotation = 'networking.istio.io/exportTo'
 export const serviceScopes = ['.', '*', '~', ...namespaces, 'shop,pay'] as const
 
 type PortDraw = { number: number; kind: PortKind }
-type ServiceDraw = NamespacedName & { ports: readonly PortDraw[]; scope: string | undefined }
+export type ServiceDraw = NamespacedName & { ports: readonly PortDraw[]; scope: string | undefined }
 export type DestinationDraw = ServiceDraw & { kind: keyof typeof destinationKinds }
 
 const classOf = ({ number, kind }: PortDraw): PortClass => classOfPort({ ...kind, port: number })
