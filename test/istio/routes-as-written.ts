@@ -106,7 +106,7 @@ const sentTo = (
   const chains = emitted.listeners
     .filter((listener) => listener.port === port)
     .flatMap((listener): EmittedChain[] => [...listener.chains, ...(listener.default ? [listener.default] : [])])
-    .filter(({ config }) => config === owner)
+    .filter(({ config, match }) => config === owner && (match.serverNames !== undefined) === (route.protocol === 'tls'))
   const wanted = chains.map(({ tcp = [] }) => ({ clusters: tcp.map(({ name }) => name), mirrors: [] }))
   const isMeant = ({ clusters }: { clusters: string[] }) =>
     route.destinations.every(({ host: one }) => clusters.some((name) => name.split('|')[3]?.startsWith(one)))
@@ -161,7 +161,7 @@ const isAlias = (host: string, { objects, domain }: Circumstances): boolean =>
 export type Failures = {
   /** Routes that the client is given nowhere, hosts that no route is given for, and routes that do not lead where they say. */
   whole: string[]
-  /** Hosts and ports at which a route is not given that is given elsewhere. */
+  /** What need not be wrong: a route is not given at one host and port but at others, or it may be meant for another gateway. */
   partial: string[]
 }
 
@@ -196,8 +196,10 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
         .map((port) => ({ host, port, sent: sentTo(owner, route, host, port, circumstances) })),
     )
     const given = places.filter(({ sent }) => sent !== undefined)
-    if (given.length === 0 && !hosts.some(maybeElsewhere))
-      failures.whole.push(`${route.protocol} ${route.name} is given nowhere`)
+    if (given.length === 0) {
+      const list = hosts.some(maybeElsewhere) ? failures.partial : failures.whole
+      list.push(`${route.protocol} ${route.name} is given nowhere`)
+    }
     for (const { host, port, sent } of places) {
       if (sent === undefined) {
         failures.partial.push(`${route.protocol} ${route.name} is not given at ${host}:${port}`)
@@ -220,7 +222,9 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
     }
   }
-  const exact = written.filter((host) => !host.startsWith('*') && !maybeElsewhere(host))
-  for (const host of exact) if (!served.has(host)) failures.whole.push(`host ${host} is not served`)
+  for (const host of written.filter((one) => !one.startsWith('*') && !served.has(one))) {
+    const list = maybeElsewhere(host) ? failures.partial : failures.whole
+    list.push(`host ${host} is not served`)
+  }
   return failures
 }
