@@ -1,3 +1,4 @@
+import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { listed } from './wording.ts'
 
@@ -12,7 +13,21 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
   check: ({ emission }) => {
     // As long as a host is not there, nobody knows its ports.
     if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
-    return emission.routes.flatMap(({ route, match, dropped }) => {
+    const has80 = emission.targets.some(({ ports }) => ports.some(({ number }) => number === 80))
+    return emission.routes.flatMap(({ route, match, dropped }): RuleFinding[] => {
+      if (match?.port === 80 && dropped === undefined && !has80) {
+        return [
+          {
+            field: `${match.field}.port`,
+            about: '80',
+            mismatch: true,
+            problem: 'no host has port 80',
+            reason: 'sidecars have this match only while some other Service of the mesh has an HTTP port 80',
+            fix: `write a port of the hosts (${listed(emission.ports[route.protocol])}), or leave it out to match them all`,
+            atMost: 'warn',
+          },
+        ]
+      }
       if (dropped !== 'port' || match?.port === undefined) return []
       const mayBeGateways =
         emission.otherGateways.length > 0 &&
@@ -22,7 +37,7 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
         {
           field: `${match.field}.port`,
           about: String(match.port),
-          mismatch: true as const,
+          mismatch: true,
           problem: `no host has port ${match.port}`,
           reason: 'no sidecar is given this match, and its requests are not routed',
           fix: `write a port of the hosts (${listed(emission.ports[route.protocol]) || `they have none for ${route.protocol}`}), or leave it out to match them all`,

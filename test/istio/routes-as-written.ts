@@ -148,13 +148,15 @@ const hostsOf = ({ objects, domain }: Circumstances): string[] =>
   )
 
 /**
- * Whether a host is that of an ExternalName Service. It has no listener of its own, and is routed only where some other Service has its
- * port: of that nothing is said.
+ * Whether a host is that of an ExternalName or a headless Service. The former is routed only where some other Service has its port, and
+ * connections to the latter only where it has Pods: of that nothing is said.
  */
-const isAlias = (host: string, { objects, domain }: Circumstances): boolean =>
+const hasNoListener = (host: string, { objects, domain }: Circumstances): boolean =>
   objects.some(
     ({ kind, metadata, spec = {} }) =>
-      kind === 'Service' && 'externalName' in spec && `${metadata.name}.${metadata.namespace}.svc.${domain}` === host,
+      kind === 'Service' &&
+      ('externalName' in spec || ('clusterIP' in spec && spec.clusterIP === 'None')) &&
+      `${metadata.name}.${metadata.namespace}.svc.${domain}` === host,
   )
 
 /** What of a VirtualService does not work as written for a client, as sentences. */
@@ -186,7 +188,7 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   const failures: Failures = { whole: [], partial: [] }
   // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
   const maybeElsewhere = (host: string) =>
-    isAlias(host, circumstances) || spec.strings('gateways').some((gateway) => gateway !== 'mesh')
+    hasNoListener(host, circumstances) || spec.strings('gateways').some((gateway) => gateway !== 'mesh')
   const served = new Set<string>()
   for (const route of readRoutes(spec)) {
     if (!isFor(route.match, client, route.protocol === 'http')) continue
