@@ -87,7 +87,8 @@ const findings = (spec: object): string[] =>
 const ports = [{ name: 'http', port: 3200 }]
 const tcp = { name: 'http', port: 3111 }
 const orders = 'orders.shop.svc.cluster.local'
-const toRead = { route: [{ destination: { host: 'read', port: { number: 3100 } } }] }
+const read = 'read.shop.svc.cluster.local'
+const toRead = { route: [{ destination: { host: read, port: { number: 3100 } } }] }
 const mesh = { hosts: [orders], gateways: ['mesh'], http: [toRead] }
 
 await t.test('Services', async (t) => {
@@ -322,7 +323,7 @@ await t.test('VirtualServices', async (t) => {
     ],
     [
       'an ordinary Service’s is only told',
-      { hosts: ['read'], http: [{ route: [{ destination: { host: 'read' } }] }] },
+      { hosts: [read], http: [{ route: [{ destination: { host: read } }] }] },
       ['warn virtualservice-mesh-gateway spec.gateways: gateways does not say mesh. Fix: write gateways: [mesh]'],
     ],
     [
@@ -354,9 +355,18 @@ await t.test('VirtualServices', async (t) => {
     [
       'every http match is for another gateway, and a tcp route for the mesh',
       { ...mesh, gateways: ['mesh', 'public'], http: elsewhere, tcp: [toRead] },
-      [],
+      [
+        'deny virtualservice-route-protocol spec.tcp[0]: no port of the hosts carries tcp routes. Fix: use a TCP port (tcp, mongo, redis, mysql) (its hosts have none), or write the route as one of the protocol that the port has',
+      ],
     ],
-    ['no routes at all', { ...mesh, http: [] }, []],
+    [
+      'no routes at all',
+      { ...mesh, http: [] },
+      [
+        'warn virtualservice-port-unrouted spec: no route serves port 3111 of Service shop/orders. Fix: add a route with match.port 3111, or take the port off the Service',
+        'warn virtualservice-port-unrouted spec: no route serves port 3112 of Service shop/orders. Fix: add a route with match.port 3112, or take the port off the Service',
+      ],
+    ],
     [
       'a host is an IP address',
       { ...mesh, hosts: ['10.0.0.1'] },
@@ -494,14 +504,14 @@ await t.test('VirtualServices', async (t) => {
     ],
     [
       'a match port where the hosts have none',
-      { ...mesh, hosts: ['portless'], http: [{ ...toRead, match: [{ port: 9 }] }] },
+      { ...mesh, hosts: ['portless.shop.svc.cluster.local'], http: [{ ...toRead, match: [{ port: 9 }] }] },
       [
         'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (they have none for http), or leave it out to match them all',
       ],
     ],
     [
       'a port left out, on a destination without ports',
-      { ...mesh, http: [{ match: [{ port: 3111 }], route: [{ destination: { host: 'portless' } }] }] },
+      { ...mesh, http: [{ route: [{ destination: { host: 'portless' } }] }] },
       [
         'deny virtualservice-destination-port spec.http[0].route[0].destination.port: no port is given, so a sidecar takes the port it listens on, 3111, which "portless" does not have. Fix: add port.number: <port> (it has none)',
       ],

@@ -153,6 +153,7 @@ await t.test('in a dry run what is missing is a warning, and what contradicts is
 await t.test('in a namespace outside the mesh a VirtualService is warned about at most', async (t) => {
   const spec = { hosts: ['orders.shop.svc.cluster.local'], gateways: ['mesh'], http: [{ match: [{ port: 9 }] }] }
   t.strictSame(said(judgeVirtualService(virtualService(spec, 'plain'), undefined, circumstances())), [
+    'warn virtualservice-host-foreign spec.hosts[0]',
     'warn virtualservice-match-port spec.http[0].match[0].port',
   ])
 })
@@ -225,8 +226,9 @@ await t.test('in a dry run what is missing is refused, if so configured', async 
 
 await t.test('gateways that are wrong in another way than before are refused', async (t) => {
   const hosts = ['orders.shop.svc.cluster.local']
-  const absent = virtualService({ hosts })
-  const others = virtualService({ hosts, gateways: ['istio-system/public'] })
+  const http = [{ route: [{ destination: { host: 'front.shop.svc.cluster.local', port: { number: 80 } } }] }]
+  const absent = virtualService({ hosts, http })
+  const others = virtualService({ hosts, http, gateways: ['istio-system/public'] })
   const judged = (after: typeof absent, before: typeof absent) =>
     said(judgeVirtualService(after, before, circumstances()))
   t.strictSame(judged(others, absent), ['deny virtualservice-mesh-gateway spec.gateways'])
