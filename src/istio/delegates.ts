@@ -93,8 +93,8 @@ const mergeMatches = (root: readonly Match[], leaf: readonly Match[]): readonly 
 }
 
 /** How a field of a delegate is told as part of its root. */
-const fieldInRoot = (root: Route, delegate: NamespacedName, field: string): string =>
-  `${root.field}.delegate (${formatName(delegate)}: ${field})`
+export const fieldInRoot = (root: string, delegate: NamespacedName, field: string): string =>
+  `${root}.delegate (${formatName(delegate)}: ${field})`
 
 /** The field of a delegate that a field of its root tells; undefined where it tells none of that delegate. */
 export const fieldInDelegate = (field: string, delegate: NamespacedName): string | undefined => {
@@ -106,7 +106,7 @@ export const fieldInDelegate = (field: string, delegate: NamespacedName): string
 const mergeRoute = (root: Route, leaf: Route, delegate: NamespacedName): Route | undefined => {
   const matches = mergeMatches(root.matches, leaf.matches)
   if (matches === undefined) return undefined
-  const within = (field: string) => fieldInRoot(root, delegate, field)
+  const within = (field: string) => fieldInRoot(root.field, delegate, field)
   const placed = <T extends { field: string }>(one: T): T => ({ ...one, field: within(one.field) })
   const mirrors = leaf.mirrors.length > 0 ? leaf.mirrors.map(placed) : root.mirrors
   return {

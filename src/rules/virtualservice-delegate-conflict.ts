@@ -1,8 +1,6 @@
 import { formatName } from '../api/metadata.ts'
+import { fieldInRoot } from '../istio/delegates.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
-
-/** How many routes a message names. */
-const maxRoutes = 3
 
 export const virtualServiceDelegateConflict: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-delegate-conflict',
@@ -16,16 +14,13 @@ export const virtualServiceDelegateConflict: Rule<VirtualServiceSubject> = {
     emission.delegations.flatMap((delegation) => {
       if (delegation.kind !== 'conflict') return []
       const { field, delegate, routes } = delegation
-      const more = routes.length > maxRoutes ? ', ...' : ''
-      return [
-        {
-          field: `${field}.delegate`,
-          about: formatName(delegate),
-          mismatch: true as const,
-          problem: `the matches of ${routes.slice(0, maxRoutes).join(', ')}${more} in VirtualService ${formatName(delegate)} contradict the root's`,
-          reason: 'Istio leaves these routes out, and their requests fall to a later one or get 404',
-          fix: "let each match of the delegate lie within a match of the root: the same port, a path under the root's",
-        },
-      ]
+      return routes.map((route) => ({
+        field: fieldInRoot(field, delegate, `${route}.match`),
+        about: `${formatName(delegate)} ${route}`,
+        mismatch: true as const,
+        problem: `what this route of the delegate matches contradicts ${field}.match`,
+        reason: 'Istio leaves the route out, and its requests fall to a later one or get 404',
+        fix: "let each match of the delegate lie within one of the root's: the same port, a path under the root's",
+      }))
     }),
 }

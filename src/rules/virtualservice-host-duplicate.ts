@@ -1,6 +1,18 @@
 import { formatName } from '../api/metadata.ts'
+import type { Emission, Taken } from '../istio/emission.ts'
+import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { listed } from './wording.ts'
+
+/** The ports that another took and a route here is for. */
+const contested = ({ routes }: Emission, { protocol, ports }: Taken): number[] => {
+  const wanted = new Set(
+    routes.flatMap(({ route, match, dropped }) =>
+      route.protocol === protocol && dropped !== 'gateway' && dropped !== 'source' ? [match?.port] : [],
+    ),
+  )
+  return ports.filter((port) => wanted.has(undefined) || wanted.has(port))
+}
 
 export const virtualServiceHostDuplicate: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-host-duplicate',
@@ -12,13 +24,20 @@ export const virtualServiceHostDuplicate: Rule<VirtualServiceSubject> = {
     'alone comes first, then the older one, and a host in full before any wildcard over it; the routes of the other are given to ' +
     'nobody. In the same namespace it is a warning, since a VirtualService that is renamed has both names for a moment.',
   check: ({ virtualService, emission }) =>
-    emission.taken.map(({ host, protocol, ports, by }) => ({
-      field: 'spec.hosts',
-      about: `${host} ${protocol}`,
-      mismatch: true as const,
-      problem: `VirtualService ${formatName(by)} serves ${host} first (${protocol}, port ${listed(ports)})`,
-      reason: 'Istio merges none for sidecars, and these routes are given to nobody',
-      fix: `put the routes into ${formatName(by)}, or take the host out of one of the two`,
-      ...(by.namespace === virtualService.namespace ? { atMost: 'warn' as const } : {}),
-    })),
+    emission.taken.flatMap((taken): RuleFinding[] => {
+      const { host, protocol, by } = taken
+      const ports = contested(emission, taken)
+      if (ports.length === 0) return []
+      return [
+        {
+          field: 'spec.hosts',
+          about: `${host} ${protocol}`,
+          mismatch: true,
+          problem: `VirtualService ${formatName(by)} serves ${host} first (${protocol}, port ${listed(ports)})`,
+          reason: 'Istio merges none for sidecars, and these routes are given to nobody',
+          fix: `put the routes into ${formatName(by)}, or take the host out of one of the two`,
+          ...(by.namespace === virtualService.namespace ? { atMost: 'warn' } : {}),
+        },
+      ]
+    }),
 }

@@ -11,13 +11,14 @@ export const virtualServiceHostShort: Rule<VirtualServiceSubject> = {
     'Istio expands a name without dot by the namespace of the VirtualService in which it stands. It works, but moved or copied to another ' +
     'namespace it means another Service, and who reads it has to know where it stands.',
   check: ({ virtualService, emission, policy }) => {
-    const isShort = (host: string) => host !== '' && host !== '*' && !/[.:]/.test(host)
+    const full = (host: string) => resolveShortName(host, virtualService.namespace, policy.clusterDomain)
+    const isShort = (host: string) => full(host) !== host
     const finding = (field: string, host: string): RuleFinding => ({
       field,
       about: host,
       problem: `"${host}" is a short name`,
       reason: 'in another namespace it would mean another Service',
-      fix: `write ${resolveShortName(host, virtualService.namespace, policy.clusterDomain)}`,
+      fix: `write ${full(host)}`,
     })
     const hosts = emission.hosts.flatMap(({ kind, field, host }) =>
       kind === 'resolved' && isShort(host) ? [finding(field, host)] : [],

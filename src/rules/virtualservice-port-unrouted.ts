@@ -1,11 +1,19 @@
-import type { RouteEmission } from '../istio/emission.ts'
+import { sameName } from '../api/metadata.ts'
+import type { VirtualService } from '../api/virtual-service.ts'
+import { isOnMesh } from '../istio/client.ts'
+import type { Emission } from '../istio/emission.ts'
+import { isVisible } from '../istio/visibility.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { virtualHostBy } from './virtual-host.ts'
 
 /** What another rule tells: the ports on which it leaves callers without a route need no second finding. */
-const isToldOtherwise = (routes: readonly RouteEmission[]): boolean =>
+const isToldOtherwise = ({ routes, delegations }: Emission): boolean =>
+  delegations.length > 0 ||
   routes.some(({ dropped }) => dropped === 'port' || dropped === 'class') ||
   (routes.length > 0 && routes.every(({ dropped }) => dropped === 'gateway'))
+
+const hasRouteFor = (port: number, { routes }: VirtualService): boolean =>
+  routes.some(({ matches }) => matches.length === 0 || matches.some((match) => (match.port ?? port) === port))
 
 export const virtualServicePortUnrouted: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-port-unrouted',
@@ -15,28 +23,23 @@ export const virtualServicePortUnrouted: Rule<VirtualServiceSubject> = {
   why:
     'Where no route is emitted for a port of a virtual host, its callers reach the virtual host’s own cluster, behind which there is ' +
     'nothing: 503. It is not said of ports that another VirtualService serves, nor of those whose routes are meant for other callers.',
-  check: ({ emission, view, policy }) => {
-    const { routes } = emission
-    if (isToldOtherwise(routes)) return []
+  check: ({ virtualService, emission, view, policy }) => {
+    const { routes, client } = emission
+    if (isToldOtherwise(emission)) return []
     const routed = new Set([...new Set(routes.map(({ ports }) => ports))].flatMap((ports) => [...ports]))
     // What carries no protocol, such as UDP or a port that Istio keeps for itself, no route could serve.
     const carrying = new Set(Object.values(emission.ports).flat())
-    const taken = new Map(
-      [...Map.groupBy(emission.taken, ({ host }) => host)].map(([host, some]) => [
-        host,
-        new Set(some.flatMap(({ ports }) => ports)),
-      ]),
-    )
     // Whoever keeps a route for some callers means to keep others out.
     const kept = new Set(routes.flatMap(({ match, dropped }) => (dropped === 'source' ? [match?.port] : [])))
     const isKept = (port: number) => kept.has(undefined) || kept.has(port)
     return emission.targets.flatMap((target) => {
-      const left = target.ports.filter(
-        ({ number }) =>
-          carrying.has(number) && !routed.has(number) && !isKept(number) && !taken.get(target.host)?.has(number),
-      )
+      const open = target.ports.filter(({ number }) => carrying.has(number) && !routed.has(number) && !isKept(number))
       const { service } = target
-      if (left.length === 0 || service === undefined || virtualHostBy(service, view, policy) === undefined) return []
+      if (open.length === 0 || service === undefined || virtualHostBy(service, view, policy) === undefined) return []
+      const others = view
+        .virtualServices(target.host)
+        .filter((other) => !sameName(other, virtualService) && isOnMesh(other) && isVisible(client.namespace, other))
+      const left = open.filter(({ number }) => !others.some((other) => hasRouteFor(number, other)))
       return left.map(({ number }) => ({
         field: 'spec',
         about: `${target.host}:${number}`,

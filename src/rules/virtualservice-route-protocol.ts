@@ -3,9 +3,9 @@ import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { listed } from './wording.ts'
 
 const wanted: Readonly<Record<Protocol, string>> = {
-  http: 'an HTTP port (http, http2, grpc, ...)',
-  tcp: 'a TCP port (tcp, mongo, redis, mysql)',
-  tls: 'a TLS port (tls, https)',
+  http: 'a port named http, http2 or grpc',
+  tcp: 'a port named tcp, mongo, redis or mysql',
+  tls: 'a port named tls or https',
 }
 
 export const virtualServiceRouteProtocol: Rule<VirtualServiceSubject> = {

@@ -13,12 +13,12 @@ export const virtualServiceSubsetUnknown: Rule<VirtualServiceSubject> = {
   check: ({ emission }) =>
     emission.destinations.flatMap((emitted) => {
       if (emitted.kind !== 'subset') return []
-      const { destination, subset, subsets, target } = emitted
+      const { destination, host, subset, subsets } = emitted
       const has = subsets.length === 0 ? 'none defines any' : `there are ${[...subsets].sort().join(', ')}`
       return [
         {
           field: `${destination.field}.subset`,
-          about: `${target?.host} ${subset}`,
+          about: `${host} ${subset}`,
           missing: true as const,
           problem: `no DestinationRule for "${destination.host}" defines subset ${subset}`,
           reason: unreachable(destination),

@@ -356,7 +356,7 @@ await t.test('VirtualServices', async (t) => {
       'every http match is for another gateway, and a tcp route for the mesh',
       { ...mesh, gateways: ['mesh', 'public'], http: elsewhere, tcp: [toRead] },
       [
-        'deny virtualservice-route-protocol spec.tcp[0]: no port of the hosts carries tcp routes. Fix: use a TCP port (tcp, mongo, redis, mysql) (its hosts have none), or write the route as one of the protocol that the port has',
+        'deny virtualservice-route-protocol spec.tcp[0]: no port of the hosts carries tcp routes. Fix: use a port named tcp, mongo, redis or mysql (its hosts have none), or write the route as one of the protocol that the port has',
       ],
     ],
     [
