@@ -18,9 +18,9 @@ export const virtualServiceDelegateConflict: Rule<VirtualServiceSubject> = {
         field: fieldInRoot(field, delegate, `${route}.match`),
         about: `${formatName(delegate)} ${route}`,
         mismatch: true as const,
-        problem: `what this route of the delegate matches contradicts ${field}.match`,
+        problem: `the match of this route contradicts ${field}.match`,
         reason: 'Istio leaves the route out, and its requests fall to a later one or get 404',
-        fix: "let each match of the delegate lie within one of the root's: the same port, a path under the root's",
+        fix: "keep each match within one of the root's: its port, a path under its own",
       }))
     }),
 }

@@ -440,7 +440,7 @@ await t.test('VirtualServices', async (t) => {
     ['a foreign host with a ServiceEntry', { ...mesh, hosts: [orders, 'bank.example.com'] }, []],
     [
       'a match port that no host has',
-      { ...mesh, http: [{ ...toRead, match: [{ port: 9 }, { port: 3112 }] }] },
+      { ...mesh, http: [{ ...toRead, match: [{ port: 9 }, { port: 3111 }] }] },
       [
         'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (3111, 3112), or leave it out to match them all',
       ],
