@@ -116,8 +116,18 @@ t.test('an EndpointSlice tells its Service and who made it', async (t) => {
     ],
   ]
   for (const [story, labels, service, madeByHand] of rows) {
-    t.strictSame(slice(labels), { ...name, service, madeByHand }, story)
+    t.strictSame(slice(labels), { ...name, service, madeByHand, isReady: false }, story)
   }
+})
+
+t.test('an EndpointSlice is ready with one endpoint that is, or does not say', async (t) => {
+  const isReady = (...endpoints: object[]) =>
+    parseEndpointSlice({ metadata: { namespace: 'shop', name: 'orders-abc' }, endpoints }).isReady
+  t.equal(isReady(), false)
+  t.equal(isReady({ conditions: { ready: false } }), false)
+  t.equal(isReady({ conditions: { ready: false } }, { conditions: { ready: true } }), true)
+  t.equal(isReady({ conditions: {} }), true)
+  t.equal(isReady({}), true)
 })
 
 t.test('an IPAddress tells what it is claimed for', async (t) => {

@@ -1,4 +1,12 @@
+import { parseObject } from '../../src/api/kinds.ts'
+import type { ObjectStore } from '../../src/view/object-store.ts'
+import { fixtureStore } from '../fixtures/rules.ts'
+
 type Metadata = Record<string, unknown>
+
+/** A cluster in memory with these objects. */
+export const storeOf = (...objects: object[]): ObjectStore =>
+  fixtureStore(objects.flatMap((object) => parseObject(object) ?? []))
 
 export const meshNamespace = (name: string) => ({
   apiVersion: 'v1',
@@ -14,10 +22,10 @@ export const service = (name: string, spec: object = {}, metadata: Metadata = {}
   spec: { type: 'ClusterIP', ports: [{ name: 'http', port: 3111, protocol: 'TCP' }], ...spec },
 })
 
-export const virtualService = (name: string, spec: object) => ({
+export const virtualService = (name: string, spec: object, metadata: Metadata = {}) => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'VirtualService',
-  metadata: { namespace: 'shop', name },
+  metadata: { namespace: 'shop', name, ...metadata },
   spec,
 })
 
@@ -36,10 +44,10 @@ export const claim = (
   }
 }
 
-export const destinationRule = (name: string, host: string, spec: object = {}) => ({
+export const destinationRule = (name: string, host: string, spec: object = {}, metadata: Metadata = {}) => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'DestinationRule',
-  metadata: { namespace: 'shop', name },
+  metadata: { namespace: 'shop', name, ...metadata },
   spec: { host, ...spec },
 })
 
@@ -50,8 +58,17 @@ export const serviceEntry = (name: string, addresses: string[], host = `${name}.
   spec: { hosts: [host], addresses, ports: [{ number: 443, name: 'tls', protocol: 'TLS' }] },
 })
 
-export const endpointSlice = (name: string, ofService: string, labels: Record<string, string> = {}) => ({
+/** A ServiceEntry of this spec. */
+export const entryFor = (name: string, spec: object, metadata: Metadata = {}) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'ServiceEntry',
+  metadata: { namespace: 'shop', name, ...metadata },
+  spec,
+})
+
+export const endpointSlice = (name: string, ofService: string, labels: Record<string, string> = {}, rest = {}) => ({
   apiVersion: 'discovery.k8s.io/v1',
   kind: 'EndpointSlice',
   metadata: { namespace: 'shop', name, labels: { 'kubernetes.io/service-name': ofService, ...labels } },
+  ...rest,
 })
