@@ -51,7 +51,10 @@ t.test('a Service comes before any ServiceEntry of its host', async (t) => {
 
 t.test('which ServiceEntry has a host that several list', async (t) => {
   const port = (number: number, rest: object = {}) => ({ ports: [{ number, protocol: 'TCP' }], ...rest })
-  const at = (year: number, rest: Record<string, unknown> = {}) => ({ creationTimestamp: `${year}-01-01T00:00:00Z`, ...rest })
+  const at = (year: number, rest: Record<string, unknown> = {}) => ({
+    creationTimestamp: `${year}-01-01T00:00:00Z`,
+    ...rest,
+  })
   const portsOf = (...objects: object[]) =>
     registryOf(...objects)
       .get(pay)
