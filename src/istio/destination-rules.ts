@@ -73,12 +73,15 @@ const mostSpecific = (host: string, rules: readonly { hosts: string; rule: Desti
   return merge(over.filter(({ hosts }) => hosts === best).map(({ rule }) => rule))
 }
 
+/** Those that every Pod of a client's namespace has, and those that some have. One Pod has the same of both. */
+export type Subsets = { every: ReadonlySet<string>; some: ReadonlySet<string> }
+
 /**
  * The subsets of a host that a client has clusters for, by the DestinationRules that istiod selects for it: those of the client's namespace,
  * else those that the host's namespace exports, else those of the root namespace; and of these the one for the client's Pod.
  * Istio 1.31 pilot/pkg/model/push_context.go, destinationRule, and sidecar.go, DestinationRule.
  */
-export const subsetsOf = (target: MeshHost, client: Client, view: ClusterView, mesh: Mesh): ReadonlySet<string> => {
+export const subsetsOf = (target: MeshHost, client: Client, view: ClusterView, mesh: Mesh): Subsets => {
   const rules = view
     .destinationRules(target.host)
     .map((rule) => ({ rule, hosts: resolveShortName(rule.host, rule.namespace, mesh.clusterDomain) }))
@@ -98,8 +101,12 @@ export const subsetsOf = (target: MeshHost, client: Client, view: ClusterView, m
     ({ selector }) => selector !== undefined && own === selected && hasLabels(client, selector),
   )
   const forAll = selected.findLast(({ selector }) => selector === undefined)
-  // Where nobody says which Pod, whatever one of them may have is there.
-  if (client.labels === 'any')
-    return new Set([...forPod, ...(forAll ? [forAll] : [])].flatMap(({ subsets }) => [...subsets]))
-  return (forPod[0] ?? forAll)?.subsets ?? new Set()
+  const rest = forAll?.subsets ?? new Set<string>()
+  if (client.labels !== 'any') {
+    const own = forPod[0]?.subsets ?? rest
+    return { every: own, some: own }
+  }
+  const [first, ...others] = [rest, ...forPod.map(({ subsets }) => subsets)] as [Set<string>, ...Set<string>[]]
+  const every = others.reduce((common, subsets) => common.intersection(subsets), first)
+  return { every, some: others.reduce((all, subsets) => all.union(subsets), first) }
 }

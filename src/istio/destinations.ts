@@ -29,7 +29,8 @@ export type DestinationEmission = {
    * does not have the port being listened on, without which it is no alias to an http route.
    */
   | { kind: 'port'; ports: readonly number[]; port: number; implied: boolean; reachable: boolean; alias: boolean }
-  | { kind: 'subset'; subset: string; subsets: readonly string[] }
+  /** Where it is `reachable`, some Pods have it, by a DestinationRule for their labels. */
+  | { kind: 'subset'; subset: string; subsets: readonly string[]; reachable: boolean }
 )
 
 /** Whether a dotted name of two labels, such as `orders.shop`, means a Service: only if its second label is a namespace. */
@@ -128,9 +129,9 @@ export class Destinations {
     for (const rule of this.#view.destinationRules(target.host))
       for (const one of namespacesIn(rule)) this.namespaces.add(one)
     const subsets = subsetsOf(target, this.#client, this.#view, this.#mesh)
-    return subsets.has(subset)
+    return subsets.every.has(subset)
       ? { ...common, kind: 'exists', ports: wanted.ports }
-      : { ...common, kind: 'subset', subset, subsets: [...subsets] }
+      : { ...common, kind: 'subset', subset, subsets: [...subsets.some], reachable: subsets.some.has(subset) }
   }
 
   /**

@@ -12,7 +12,7 @@ const anyPodIn = (namespace: string): Client => ({ namespace, labels: 'any' })
 const subsetsFor = (client: Client, ...rules: object[]): string[] => {
   const view = storeOf(service('read'), ...rules)
   const target = new Registry(client, view, mesh).get(host) as MeshHost
-  return [...subsetsOf(target, client, view, mesh)].sort()
+  return [...subsetsOf(target, client, view, mesh).some].sort()
 }
 
 const subsets = (...names: string[]) => ({ subsets: names.map((name) => ({ name })) })

@@ -190,8 +190,10 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   const maybeElsewhere = (host: string) =>
     hasNoListener(host, circumstances) || spec.strings('gateways').some((gateway) => gateway !== 'mesh')
   const served = new Set<string>()
+  let isMeant = false
   for (const route of readRoutes(spec)) {
     if (!isFor(route.match, client, route.protocol === 'http')) continue
+    isMeant = true
     const places = hosts.flatMap((host) =>
       portsOf(host.toLowerCase(), circumstances)
         .filter((port) => (route.match?.port || port) === port)
@@ -224,7 +226,8 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
     }
   }
-  for (const host of written.filter((one) => !one.startsWith('*') && !served.has(one))) {
+  // A VirtualService may be for other sidecars only.
+  for (const host of isMeant ? written.filter((one) => !one.startsWith('*') && !served.has(one)) : []) {
     const list = maybeElsewhere(host) ? failures.partial : failures.whole
     list.push(`host ${host} is not served`)
   }
