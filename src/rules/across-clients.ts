@@ -15,17 +15,30 @@ const isSpared = ({ routes }: Emission, field: string): boolean => {
   return about.length > 0 && about.every(({ dropped }) => dropped === 'source')
 }
 
-/** Of the findings for several clients each once. What does not concern all of them that it could is a warning, and says whom. */
+/**
+ * Of the findings for several clients each once. What does not concern all of them that it could is a warning, and says whom; so it is
+ * where for some of them it is a mere warning.
+ */
 export const acrossClients = (emissions: readonly Emission[], lists: readonly (readonly Found[])[]): Found[] => {
   const [first = []] = lists
   if (lists.length === 1) return [...first]
-  const all = new Map(lists.flat().map((one) => [`${identity(one.finding)} ${one.finding.field}`, one]))
-  const known = lists.map((list) => new Set(list.map(({ finding }) => `${identity(finding)} ${finding.field}`)))
-  return [...all].map(([key, one]) => {
-    const fine = emissions.some((emission, index) => !known[index]?.has(key) && !isSpared(emission, one.finding.field))
-    if (!fine) return one
-    const concerned = emissions.filter((_, index) => known[index]?.has(key)).map(nameOfClients)
-    const problem = `${one.finding.problem} (for sidecars in ${concerned.join(' and ')})`
+  const keyOf = ({ finding }: Found) => `${identity(finding)} ${finding.field}`
+  const byKey = lists.map((list) => new Map(list.map((one) => [keyOf(one), one])))
+  const keys = new Set(lists.flat().map(keyOf))
+  return [...keys].map((key) => {
+    const found = byKey.map((list) => list.get(key))
+    const severe = found.map((one) => one !== undefined && one.finding.atMost === undefined)
+    const one = found[Math.max(severe.indexOf(true), 0)] ?? (found.find((other) => other !== undefined) as Found)
+    const isSame = emissions.every(
+      (emission, index) =>
+        (found[index] !== undefined && severe[index] === severe.includes(true)) ||
+        (found[index] === undefined && isSpared(emission, one.finding.field)),
+    )
+    if (isSame) return one
+    const concerned = emissions.filter((_, index) =>
+      severe.includes(true) ? severe[index] : found[index] !== undefined,
+    )
+    const problem = `${one.finding.problem} (for sidecars in ${concerned.map(nameOfClients).join(' and ')})`
     return { ...one, finding: { ...one.finding, problem, atMost: 'warn' } }
   })
 }

@@ -13,6 +13,7 @@ import { rules } from '../../src/rules/index.ts'
 import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
+import { clientLabels, otherLabels } from './generator/universe.ts'
 import type { Case, Manifest } from './generator.ts'
 import type { Emitted, EmittedChain, EmittedRoute, Oracle, WeightedCluster } from './oracle.ts'
 import { failuresOf } from './routes-as-written.ts'
@@ -233,6 +234,9 @@ const diff = (where: string, ours: Table, istios: Table): string[] =>
     return a === b ? [] : [`${where}, ${key}\n  ours:\n    ${a}\n  Istio's:\n    ${b}`]
   })
 
+/** Those of the Pods that ask, in each namespace: none, and all that a case may ask for. */
+const podLabels: readonly Record<string, string>[] = [{}, clientLabels, otherLabels]
+
 /** Rules of which Istio's generator can tell nothing: DNS is none of its business. */
 const beyondIstio: ReadonlySet<string> = new Set(['virtualservice-host-headless'])
 
@@ -250,16 +254,18 @@ export const disagreements = async (one: Case, oracle: Oracle, note: (what: stri
   const objects = one.objects.map(prepared)
   const clusterDomain = one.mesh?.clusterDomain ?? defaultPolicy.clusterDomain
   const policy = { ...defaultPolicy, clusterDomain }
-  const [answer] = await oracle.ask([{ id: 'case', objects, domain: clusterDomain, clients: one.clients }])
+  const namespaces = [...new Set(one.clients.map(({ namespace }) => namespace))]
+  const asked = namespaces.flatMap((namespace) => podLabels.map((labels) => ({ namespace, labels })))
+  const [answer] = await oracle.ask([{ id: 'case', objects, domain: clusterDomain, clients: asked }])
   if (answer === undefined || answer.refused.length > 0) throw new Error(`istiod refuses ${answer?.refused.join('; ')}`)
   const view = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: false })
   for (const object of objects) view.put(parseObject(object) as KnownObject)
-  const clients = one.clients.map(({ namespace, labels = {} }) => ({
-    namespace,
-    labels: new Map(Object.entries(labels)),
+  const clients = asked.map((client) => ({
+    namespace: client.namespace,
+    labels: new Map(Object.entries(client.labels)),
   }))
   const differences = clients.flatMap((client, index) => {
-    const where = `for a client in ${client.namespace}`
+    const where = `for a client in ${client.namespace}${[...client.labels].map(([label, value]) => ` with ${label}=${value}`)}`
     const ours = ourTable(view, client, policy)
     const istios = istioTable(answer.clients[index] as Emitted, view, client, policy)
     const clusters = (list: readonly string[]): Table => new Map(list.map((name) => [name, ['is there']]))
@@ -284,19 +290,28 @@ export const disagreements = async (one: Case, oracle: Oracle, note: (what: stri
     const virtualService = parseObject(manifest)
     if (virtualService?.kind !== 'VirtualService' || virtualService.object.hosts.length === 0) return []
     const broken = outcomes.filter(claimsBroken)
-    return one.clients.flatMap((client, index): string[] => {
-      if (!isVisible(client.namespace, virtualService.object)) return []
-      const emitted = answer.clients[index] as Emitted
-      const { whole, partial } = failuresOf(manifest, { objects, domain: clusterDomain, client, emitted })
-      const who = `VirtualService ${virtualService.object.namespace}/${virtualService.object.name} for a client in ${client.namespace}`
-      if (isClean && whole.length > 0) return [`${who}: no finding, but ${whole.join('; ')}`]
-      if (broken.length > 0 && whole.length + partial.length === 0) {
-        return [
-          `${who}: works, but is denied: ${broken.map(({ rule, field, problem }) => `${rule} ${field}: ${problem}`).join('; ')}`,
-        ]
-      }
-      return []
-    })
+    const { namespace, name } = virtualService.object
+    const failures = asked.map((client, index) => ({
+      client,
+      ...failuresOf(manifest, { objects, domain: clusterDomain, client, emitted: answer.clients[index] as Emitted }),
+    }))
+    const given = failures.filter(({ client }) => isVisible(client.namespace, virtualService.object))
+    const who = (namespaceOfClient: string) => `VirtualService ${namespace}/${name} for clients in ${namespaceOfClient}`
+    const overlooked = isClean ? given.filter(({ whole }) => whole.length > 0) : []
+    // Of a route for some Pods others know nothing: that it is broken shows in some client of the namespace.
+    const wronged = [...Map.groupBy(given, ({ client }) => client.namespace).values()].filter(
+      (some) =>
+        broken.length > 0 &&
+        some.some(({ concerned }) => concerned) &&
+        some.every(({ whole, partial }) => whole.length + partial.length === 0),
+    )
+    return [
+      ...overlooked.map(({ client, whole }) => `${who(client.namespace)}: no finding, but ${whole.join('; ')}`),
+      ...wronged.map(
+        ([first]) =>
+          `${who(first?.client.namespace ?? '')}: works, but is denied: ${broken.map(({ rule, field, problem }) => `${rule} ${field}: ${problem}`).join('; ')}`,
+      ),
+    ]
   })
   return [...differences, ...claims]
 }

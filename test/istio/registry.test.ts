@@ -46,7 +46,12 @@ t.test('a Service comes before any ServiceEntry of its host', async (t) => {
     service('orders'),
     entry('a', [orders], {}, { creationTimestamp: '2020-01-01T00:00:00Z' }),
   )
-  t.equal(show(registry.get(orders)), `${orders} of shop/orders: HTTP:3111`)
+  t.equal(
+    show(registry.get(orders)),
+    `${orders} of shop/orders: HTTP:3111 HTTP:8080`,
+    'whose ports are listened on as well',
+  )
+  t.strictSame(registry.get(orders)?.clusterPorts, [3111], 'but have no clusters')
 })
 
 t.test('which ServiceEntry has a host that several list', async (t) => {
@@ -58,7 +63,7 @@ t.test('which ServiceEntry has a host that several list', async (t) => {
   const portsOf = (...objects: object[]) =>
     registryOf(...objects)
       .get(pay)
-      ?.ports.map(({ number }) => number)
+      ?.clusterPorts.map((number) => number)
   const elsewhere = { namespace: 'stock' }
   t.strictSame(
     portsOf(entry('b', [pay], port(2), at(2022, elsewhere)), entry('c', [pay], port(1), at(2021))),

@@ -69,15 +69,15 @@ const readRoutes = (spec: Fields): WrittenRoute[] =>
       .flat(),
   )
 
-const isFor = (condition: Condition | undefined, client: Client, isHttp: boolean): boolean => {
-  if (condition === undefined) return true
-  if (condition.gateways.length > 0 && !condition.gateways.includes('mesh')) return false
-  if (isHttp && condition.gateways.length > 0) return true
-  return (
-    (condition.sourceNamespace === '' || condition.sourceNamespace === client.namespace) &&
-    [...condition.sourceLabels].every(([name, value]) => client.labels?.[name] === value)
-  )
-}
+/** Whether a route is for the Pods of a client, if it is for the mesh at all. In an http route gateways make Istio read over the source. */
+const isFrom = (condition: Condition | undefined, client: Client, isHttp: boolean): boolean =>
+  condition === undefined ||
+  (isHttp && condition.gateways.length > 0) ||
+  ((condition.sourceNamespace === '' || condition.sourceNamespace === client.namespace) &&
+    [...condition.sourceLabels].every(([name, value]) => client.labels?.[name] === value))
+
+const isForMesh = (condition: Condition | undefined): boolean =>
+  condition === undefined || condition.gateways.length === 0 || condition.gateways.includes('mesh')
 
 /** The clusters to which Istio sends what takes this route at this host and port; undefined where it is not given. */
 const sentTo = (
@@ -161,6 +161,8 @@ const hasNoListener = (host: string, { objects, domain }: Circumstances): boolea
 
 /** What of a VirtualService does not work as written for a client, as sentences. */
 export type Failures = {
+  /** Whether any route is for the client: a VirtualService may be for other sidecars only. */
+  concerned: boolean
   /** Routes that the client is given nowhere, hosts that no route is given for, and routes that do not lead where they say. */
   whole: string[]
   /** What need not be wrong: a route is not given at one host and port but at others, or it may be meant for another gateway. */
@@ -185,15 +187,15 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
     const hasPort = port === undefined || ofPort === String(port)
     return isNamed && hasPort && isUsable(cluster ?? '')
   }
-  const failures: Failures = { whole: [], partial: [] }
+  const failures: Failures = { concerned: false, whole: [], partial: [] }
   // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
   const maybeElsewhere = (host: string) =>
     hasNoListener(host, circumstances) || spec.strings('gateways').some((gateway) => gateway !== 'mesh')
   const served = new Set<string>()
-  let isMeant = false
   for (const route of readRoutes(spec)) {
-    if (!isFor(route.match, client, route.protocol === 'http')) continue
-    isMeant = true
+    if (!isFrom(route.match, client, route.protocol === 'http')) continue
+    failures.concerned = true
+    if (!isForMesh(route.match)) continue
     const places = hosts.flatMap((host) =>
       portsOf(host.toLowerCase(), circumstances)
         .filter((port) => (route.match?.port || port) === port)
@@ -226,8 +228,8 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
     }
   }
-  // A VirtualService may be for other sidecars only.
-  for (const host of isMeant ? written.filter((one) => !one.startsWith('*') && !served.has(one)) : []) {
+  const exact = failures.concerned ? written.filter((one) => !one.startsWith('*')) : []
+  for (const host of exact.filter((one) => !served.has(one))) {
     const list = maybeElsewhere(host) ? failures.partial : failures.whole
     list.push(`host ${host} is not served`)
   }

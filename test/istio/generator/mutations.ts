@@ -318,7 +318,7 @@ export const mutations = {
     match.sourceLabels = { ...clientLabels }
   }),
   'match sourceLabels, with gateways': toMatch((match) => {
-    match.sourceLabels = { app: 'nobody' }
+    match.sourceLabels = { ...otherLabels }
     match.gateways = ['mesh']
   }),
 

@@ -48,6 +48,8 @@ export const foreignHosts = ['api.example.com', 'db.example.com', 'elsewhere.exa
 export const ingressGateway = `${rootNamespace}/ingress`
 /** Of some clients, and what a sourceLabels match asks for. */
 export const clientLabels = { app: 'web' }
+/** What a match asks for that no usual client has. */
+export const otherLabels = { app: 'nobody' }
 
 /** As `exportTo` has it; undefined is the default, which is everybody. */
 export const exportScopes: readonly (readonly string[] | undefined)[] = [
