@@ -26,6 +26,7 @@ import {
   istioDraft,
   type Manifest,
   namespaces,
+  otherLabels,
   port80,
   reservedPorts,
   subsetNames,
