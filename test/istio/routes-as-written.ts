@@ -189,9 +189,11 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   }
   const failures: Failures = { concerned: false, whole: [], partial: [] }
   // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
-  const maybeElsewhere = (host: string) =>
-    hasNoListener(host, circumstances) || spec.strings('gateways').some((gateway) => gateway !== 'mesh')
+  const hasGateways = spec.strings('gateways').some((gateway) => gateway !== 'mesh')
+  const maybeElsewhere = (host: string) => hasGateways || hasNoListener(host, circumstances)
   const served = new Set<string>()
+  // A host that has other ports only than those of the matches is promised nothing.
+  const promised = new Set(hosts.filter((host) => portsOf(host.toLowerCase(), circumstances).length === 0))
   for (const route of readRoutes(spec)) {
     if (!isFrom(route.match, client, route.protocol === 'http')) continue
     failures.concerned = true
@@ -203,10 +205,11 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
     )
     const given = places.filter(({ sent }) => sent !== undefined)
     if (given.length === 0) {
-      const list = hosts.some(maybeElsewhere) ? failures.partial : failures.whole
+      const list = hasGateways || hosts.some(maybeElsewhere) ? failures.partial : failures.whole
       list.push(`${route.protocol} ${route.name} is given nowhere`)
     }
     for (const { host, port, sent } of places) {
+      promised.add(host)
       if (sent === undefined) {
         failures.partial.push(`${route.protocol} ${route.name} is not given at ${host}:${port}`)
         continue
@@ -229,7 +232,7 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
     }
   }
   const exact = failures.concerned ? written.filter((one) => !one.startsWith('*')) : []
-  for (const host of exact.filter((one) => !served.has(one))) {
+  for (const host of exact.filter((one) => promised.has(one) && !served.has(one))) {
     const list = maybeElsewhere(host) ? failures.partial : failures.whole
     list.push(`host ${host} is not served`)
   }
