@@ -197,19 +197,19 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   for (const route of readRoutes(spec)) {
     if (!isFrom(route.match, client, route.protocol === 'http')) continue
     failures.concerned = true
-    if (!isForMesh(route.match)) continue
     const places = hosts.flatMap((host) =>
       portsOf(host.toLowerCase(), circumstances)
         .filter((port) => (route.match?.port || port) === port)
         .map((port) => ({ host, port, sent: sentTo(owner, route, host, port, circumstances) })),
     )
+    for (const { host } of places) promised.add(host)
+    if (!isForMesh(route.match)) continue
     const given = places.filter(({ sent }) => sent !== undefined)
     if (given.length === 0) {
       const list = hasGateways || hosts.some(maybeElsewhere) ? failures.partial : failures.whole
       list.push(`${route.protocol} ${route.name} is given nowhere`)
     }
     for (const { host, port, sent } of places) {
-      promised.add(host)
       if (sent === undefined) {
         failures.partial.push(`${route.protocol} ${route.name} is not given at ${host}:${port}`)
         continue
