@@ -250,4 +250,12 @@ t.test('of nothing there is no mirror', async (t) => {
   t.equal(mirrors({ mirrorPercent: 0 }), 0)
   t.equal(mirrors({ mirrorPercentage: {}, mirrorPercent: 50 }), 0, 'the percentage counts')
   t.equal(mirrors({ mirrors: [{ destination: { host: 'a' }, percentage: { value: 0 } }] }), 1, 'a mirror of 0 % beside')
+  t.equal(mirrors({ mirrors: [{ destination: { host: 'a' }, percentage: {} }] }), 1)
+  t.equal(mirrors({ mirrors: [{ destination: { host: 'a' }, percentage: { value: 1 } }] }), 2)
+  t.equal(mirrors({ mirrors: [{ destination: { host: 'a' } }] }), 2)
+})
+
+t.test('a delegate that has no name is none of anybody’s', async (t) => {
+  const [route] = parseVirtualService({ metadata, spec: { http: [{ delegate: {} }] } }).routes
+  t.strictSame(route?.delegate, { namespace: '', name: '' })
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isInjected } from '../../src/istio/injection.ts'
+import { isAmbient, isInjected } from '../../src/istio/injection.ts'
 import { reservedPorts } from '../../src/istio/ports.ts'
 
 const portsOf = (owner: string) => [...reservedPorts].filter(([, { by }]) => by === owner).map(([port]) => port)
@@ -29,4 +29,14 @@ t.test('a namespace is injected', async (t) => {
     ['nor when it says nothing', { team: 'shop' }, false],
   ]
   for (const [story, labels, expected] of rows) t.equal(isInjected(new Map(Object.entries(labels))), expected, story)
+})
+
+t.test('a namespace is in ambient mode where it says so, and has no sidecars', async (t) => {
+  const ambient = { 'istio.io/dataplane-mode': 'ambient' }
+  const told = (labels: Record<string, string>) => isAmbient(new Map(Object.entries(labels)))
+  t.equal(told(ambient), true)
+  t.equal(told({ ...ambient, 'istio-injection': 'disabled' }), true)
+  t.equal(told({ ...ambient, 'istio-injection': 'enabled' }), false)
+  t.equal(told({ 'istio.io/dataplane-mode': 'none' }), false)
+  t.equal(told({}), false)
 })

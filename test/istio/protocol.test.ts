@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type PortClass, portClass, protocolClass, protocolNames } from '../../src/istio/protocol.ts'
+import { type PortClass, portClass, protocolClass, protocolNames, speaksHttp2 } from '../../src/istio/protocol.ts'
 
 const port = (name: string, appProtocol?: string, number = 8080, protocol = 'TCP') => ({
   name,
@@ -129,4 +129,24 @@ t.test('messages offer every protocol that a port name can begin with', async (t
     'udp',
   ])
   for (const name of protocolNames) t.not(portClass(port(`${name}-orders`)), 'undetermined', name)
+})
+
+t.test('the cluster of a port speaks HTTP/2 where its name or appProtocol says so', async (t) => {
+  const rows: [name: string, appProtocol: string | undefined, expected: boolean][] = [
+    ['grpc', undefined, true],
+    ['grpc-orders', undefined, true],
+    ['grpc-web-orders', undefined, true],
+    ['http2-orders', undefined, true],
+    ['http-orders', undefined, false],
+    ['tcp', undefined, false],
+    ['', undefined, false],
+    ['http', 'grpc', true],
+    ['http', 'kubernetes.io/h2c', true],
+    ['grpc', 'http', false],
+    ['grpc', 'example.com/x', false],
+  ]
+  for (const [name, appProtocol, expected] of rows) {
+    const story = `${name} ${appProtocol ?? ''}`
+    t.equal(speaksHttp2(port(name, appProtocol)), expected, story)
+  }
 })

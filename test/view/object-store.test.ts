@@ -136,6 +136,26 @@ t.test('the VirtualServices that route to a host, or mirror to it', async (t) =>
   t.strictSame(names(store.virtualServicesTo('orders.shop.svc.cluster.local')), ['mirror'])
 })
 
+t.test('the VirtualServices that have a delegate, which is in their own namespace unless they say so', async (t) => {
+  const delegating = (name: string, ...delegates: object[]) =>
+    object(
+      'networking.istio.io/v1',
+      'VirtualService',
+      { namespace: 'shop', name },
+      { spec: { hosts: ['orders'], http: [...delegates.map((delegate) => ({ delegate })), { route: [] }] } },
+    )
+  const store = storeOf(
+    delegating('own', { name: 'routes' }),
+    delegating('named', { name: 'more' }, { name: 'routes', namespace: 'shop' }),
+    delegating('other', { name: 'routes', namespace: 'stock' }),
+    delegating('none'),
+  )
+  t.strictSame(names(store.virtualServicesWithDelegate(inShop('routes'))), ['own', 'named'])
+  t.strictSame(names(store.virtualServicesWithDelegate({ namespace: 'stock', name: 'routes' })), ['other'])
+  t.equal(store.virtualService(inShop('own'))?.name, 'own')
+  t.equal(store.virtualService(inShop('routes')), undefined)
+})
+
 t.test('a host that is too long for DNS is under no wildcard, and no work', async (t) => {
   const store = storeOf(virtualService('all', '*.local'))
   const host = `${'a.'.repeat(200)}cluster.local`

@@ -31,7 +31,10 @@ t.beforeEach(() => {
     service('carts'),
     endpointSlice('orders-1', 'orders'),
     endpointSlice('carts-1', 'carts'),
-    virtualService('orders', { hosts: ['orders'], http: [{ route: [{ destination: { host: 'carts' } }] }] }),
+    virtualService('orders', {
+      hosts: ['orders'],
+      http: [{ route: [{ destination: { host: 'carts' } }] }, { delegate: { name: 'routes' } }],
+    }),
     destinationRule('all', '*.svc.cluster.local'),
     serviceEntry('pay', ['240.240.0.0/29']),
     claim('240.240.0.7', 'shop/orders'),
@@ -72,6 +75,18 @@ t.test('each question is answered out of what it reads', async (t) => {
     [
       'the VirtualServices of a host',
       (view) => names(view.virtualServices('orders.shop.svc.cluster.local')),
+      ['orders'],
+      ['/apis/networking.istio.io/v1/virtualservices'],
+    ],
+    [
+      'a VirtualService',
+      (view) => view.virtualService(orders)?.hosts,
+      ['orders'],
+      ['/apis/networking.istio.io/v1/namespaces/shop/virtualservices/orders'],
+    ],
+    [
+      'the VirtualServices with a delegate',
+      (view) => names(view.virtualServicesWithDelegate({ namespace: 'shop', name: 'routes' })),
       ['orders'],
       ['/apis/networking.istio.io/v1/virtualservices'],
     ],

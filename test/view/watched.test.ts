@@ -11,7 +11,10 @@ const objects: Record<string, object> = {
   services: { metadata: orders, spec: { externalIPs: ['240.240.0.7'], ports: [{ port: 3111 }] } },
   virtualservices: {
     metadata: orders,
-    spec: { hosts: ['orders'], http: [{ route: [{ destination: { host: 'carts' } }] }] },
+    spec: {
+      hosts: ['orders'],
+      http: [{ route: [{ destination: { host: 'carts' } }] }, { delegate: { name: 'routes' } }],
+    },
   },
   destinationrules: { metadata: orders, spec: { host: 'orders' } },
   serviceentries: { metadata: { namespace: 'shop', name: 'pay' }, spec: { hosts: ['pay.example.com'] } },
@@ -67,13 +70,15 @@ t.test('what is in view is answered without a read', async (t) => {
     view.servicesUnder('*.shop.svc.cluster.local').length,
     view.serviceEntries('pay.example.com').length,
     view.virtualServices('orders.shop.svc.cluster.local').length,
+    view.virtualService(orders)?.hosts.length,
+    view.virtualServicesWithDelegate({ namespace: 'shop', name: 'routes' }).length,
     view.virtualServicesTo('carts.shop.svc.cluster.local').length,
     view.destinationRules('orders.shop.svc.cluster.local').length,
     view.virtualHostCandidates('shop', 3111).length,
     view.holders('240.240.0.7').map(({ kind }) => kind),
     view.claimsOf(orders),
   ])
-  t.strictSame(answers, [false, 1, 3111, 1, 1, 1, 1, 1, 1, ['IPAddress', 'Service'], ['240.240.0.7']])
+  t.strictSame(answers, [false, 1, 3111, 1, 1, 1, 1, 1, 1, 1, 1, ['IPAddress', 'Service'], ['240.240.0.7']])
   cluster.learn('IPAddress', {
     metadata: { name: '240.240.0.8' },
     spec: { parentRef: { resource: 'services', ...orders } },
@@ -110,15 +115,19 @@ t.test('what is not in view is looked for, since its event may be on its way', a
   const { server, cluster, reads, showAll } = await start(t)
   await showAll()
   const answer = cluster.ask(
-    (view) => [view.namespace('new')?.name, view.service({ namespace: 'shop', name: 'new' })?.name],
+    (view) => [
+      view.namespace('new')?.name,
+      view.service({ namespace: 'shop', name: 'new' })?.name,
+      view.virtualService({ namespace: 'shop', name: 'new' })?.name,
+    ],
     AbortSignal.timeout(5_000),
   )
-  for (let n = 0; n < 2; n++) {
+  for (let n = 0; n < 3; n++) {
     const asked = await server.next()
     asked.answer(200, { metadata: { name: 'new', ...(asked.path.includes('/shop/') ? { namespace: 'shop' } : {}) } })
   }
-  t.strictSame(await answer, ['new', 'new'])
-  t.strictSame(reads, ['miss Namespace', 'miss Service'])
+  t.strictSame(await answer, ['new', 'new', 'new'])
+  t.strictSame(reads, ['miss Namespace', 'miss Service', 'miss VirtualService'])
 })
 
 t.test('the claim on an address is always read, since all rests on it', async (t) => {
