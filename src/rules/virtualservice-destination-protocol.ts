@@ -60,9 +60,10 @@ export const virtualServiceDestinationProtocol: Rule<VirtualServiceSubject> = {
       const { destination, target, protocol } = emitted
       if (emitted.kind !== 'exists' || target === undefined || protocol !== 'http') return []
       const port = target.ports.find(({ number }) => emitted.ports.includes(number))
-      const found = port === undefined ? undefined : unfit(port, getHttp2.has(destination))
-      if (port === undefined || found === undefined) return []
-      if (view.destinationRules(target.host).some(({ host }) => !isWildcard(host))) return []
+      // Of a host that this cluster cannot show nobody knows the ports.
+      if (port === undefined) return []
+      const found = unfit(port, getHttp2.has(destination))
+      if (found === undefined || view.destinationRules(target.host).some(({ host }) => !isWildcard(host))) return []
       return [
         {
           field: `${destination.field}.port.number`,

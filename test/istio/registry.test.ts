@@ -134,6 +134,7 @@ t.test('what is exported to others is hidden, and what is not there is not', asy
     t.equal(fromShop.get(host), undefined)
     t.equal(fromShop.hides(host), true, host)
   }
+  t.strictSame(fromShop.over(pay), [])
   t.strictSame([...fromShop.under('*.example.com'), ...fromShop.under('*.shop.svc.cluster.local')], [])
   t.equal(fromShop.hides('nobody.shop.svc.cluster.local'), false)
   t.equal(fromShop.hides('nobody.example.com'), false)

@@ -210,6 +210,12 @@ await t.test('a deletion', async (t) => {
     ['of a virtual host with routes', virtualHost(3111), [route()], inUse('orders')],
     ['of one whose VirtualService has no routes yet', virtualHost(3111), [route({ http: [] })], inUse('orders')],
     ['of a destination', destination(3100), [route()], inUse('read')],
+    [
+      'of a destination of which nobody defines the subset',
+      destination(3100),
+      [route({ http: [{ route: [{ destination: { host: read, port: { number: 3100 }, subset: 'v1' } }] }] })],
+      inUse('read'),
+    ],
     ['of what nothing uses', service('carts'), [route()], []],
     ['under a wildcard', virtualHost(3111), [route({ hosts: ['*.shop.svc.cluster.local'] })], []],
     ['of what is used off the mesh alone', destination(3100), [route({ gateways: ['public'] })], []],
@@ -217,6 +223,10 @@ await t.test('a deletion', async (t) => {
   ]
   for (const [story, object, objects, expected] of stories)
     t.strictSame(problems(deleted(object, objects)), expected, story)
+  const other = { ...route(), metadata: { namespace: 'shop', name: 'more' } }
+  const fixes = (...objects: object[]) => deleted(virtualHost(3111), objects).map(({ fix }) => fix)
+  t.strictSame(fixes(route()), ['take it out of the VirtualService first'])
+  t.strictSame(fixes(route(), other), ['take it out of the VirtualServices first'])
 })
 
 await t.test(

@@ -279,6 +279,15 @@ check('virtualservice-destination-protocol', [
     { objects: [...named(http(8443, 'https')), destinationRule('all', '*.local')] },
   ],
   [
+    'from the ports of a host that this cluster cannot show',
+    { hosts: ['a.example.com'], ...toNamed() },
+    [],
+    {
+      objects: named(http(8443, 'https')),
+      circumstances: { policy: { ...defaultPolicy, foreignHosts: ['*.example.com'] } },
+    },
+  ],
+  [
     'TCP to TCP',
     { hosts: [host('db')], http: undefined, tcp: [{ route: [destination(host('named'), 3306)] }] },
     [],
@@ -476,7 +485,7 @@ check('virtualservice-port-unrouted', [
   ['all that are kept for some callers', atTwo({ sourceNamespace: 'payments' }), []],
   [
     'a port that Istio keeps for itself, and one of UDP',
-    { hosts: [host('odd')], http: [{ match: [{ port: 3111 }], ...toRead }] },
+    { hosts: [host('odd')], http: [{ match: [{ port: 3111 }, { port: 15021 }], ...toRead }] },
     [],
     {
       objects: [service('odd', { ports: [http(3111), http(15021), { name: 'dns', port: 53, protocol: 'UDP' }] })],
