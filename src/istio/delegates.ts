@@ -17,7 +17,7 @@ export type Delegation = {
 } & (
   | { kind: 'missing' | 'hidden' | 'hosts' }
   /** `routes` of the delegate are left out, since their matches contradict those of the root. */
-  | { kind: 'conflict'; routes: readonly string[]; all: boolean }
+  | { kind: 'conflict'; routes: readonly string[] }
 )
 
 type StringMatch = { exact?: string; prefix?: string; regex?: string } | undefined
@@ -142,23 +142,17 @@ export const withDelegates = (
     const delegate = { ...route.delegate, namespace: route.delegate.namespace || root.namespace }
     const common = { field: route.field, delegate }
     const leaf = find(delegate)
-    const problem =
-      leaf === undefined
-        ? 'missing'
-        : leaf.hosts.length > 0
-          ? 'hosts'
-          : isVisible(root.namespace, leaf)
-            ? undefined
-            : 'hidden'
-    if (leaf === undefined || problem !== undefined) {
-      delegations.push({ ...common, kind: problem ?? 'missing' })
+    const without = (kind: 'missing' | 'hidden' | 'hosts') => {
+      delegations.push({ ...common, kind })
       return []
     }
+    if (leaf === undefined) return without('missing')
+    if (leaf.hosts.length > 0) return without('hosts')
+    if (!isVisible(root.namespace, leaf)) return without('hidden')
     const leaves = leaf.routes.filter(({ protocol }) => protocol === 'http')
     const merged = leaves.map((one) => mergeRoute(route, resolvedIn(one, resolveIn(delegate.namespace)), delegate))
     const lost = leaves.flatMap(({ field }, index) => (merged[index] === undefined ? [field] : []))
-    if (lost.length > 0)
-      delegations.push({ ...common, kind: 'conflict', routes: lost, all: lost.length === leaves.length })
+    if (lost.length > 0) delegations.push({ ...common, kind: 'conflict', routes: lost })
     return merged.filter((one) => one !== undefined)
   })
   return { routes, delegations }

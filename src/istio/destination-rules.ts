@@ -27,8 +27,7 @@ const isExportedTo = (client: string, { exportTo }: Merged): boolean =>
 const withSelectorsAndOldestFirst = (a: DestinationRule, b: DestinationRule): number =>
   Number(a.workloadSelector === undefined) - Number(b.workloadSelector === undefined) ||
   compare(a.created || '~', b.created || '~') ||
-  compare(a.name, b.name) ||
-  compare(a.namespace, b.namespace)
+  compare(a.name, b.name)
 
 const sameLabels = (a: Merged['selector'], b: Merged['selector']): boolean =>
   a?.size === b?.size && [...(a ?? [])].every(([name, value]) => b?.get(name) === value)
