@@ -6,7 +6,13 @@ import { Fields } from '../../src/api/fields.ts'
 import type { Client, Manifest } from './generator.ts'
 import type { Emitted, EmittedChain } from './oracle.ts'
 
-type Condition = { port: number; gateways: string[]; sourceNamespace: string; sourceLabels: Map<string, string> }
+type Condition = {
+  takesAll: boolean
+  port: number
+  gateways: string[]
+  sourceNamespace: string
+  sourceLabels: Map<string, string>
+}
 type Destination = { host: string; port: number | undefined; subset: string; weight: number }
 type WrittenRoute = {
   protocol: 'http' | 'tcp' | 'tls'
@@ -24,7 +30,11 @@ type Circumstances = { objects: readonly Manifest[]; domain: string; client: Cli
 const full = (host: string, namespace: string, domain: string): string =>
   host.includes('.') || host.startsWith('*') ? host : `${host}.${namespace}.svc.${domain}`
 
+/** What istiod decides; all else the sidecar looks at in a request. */
+const decidedBefore: ReadonlySet<string> = new Set(['name', 'port', 'gateways', 'sourceNamespace', 'sourceLabels'])
+
 const readCondition = (match: Fields): Condition => ({
+  takesAll: match.keys().every((key) => decidedBefore.has(key)),
   port: match.number('port') ?? 0,
   gateways: match.strings('gateways'),
   sourceNamespace: match.string('sourceNamespace') ?? '',
@@ -161,7 +171,7 @@ const hasNoListener = (host: string, { objects, domain }: Circumstances): boolea
 
 /** What of a VirtualService does not work as written for a client, as sentences. */
 export type Failures = {
-  /** Whether any route is for the client: a VirtualService may be for other sidecars only. */
+  /** Whether all routes are for the client, and not for the sidecars of others only. */
   concerned: boolean
   /** Routes that the client is given nowhere, hosts that no route is given for, and routes that do not lead where they say. */
   whole: string[]
@@ -187,23 +197,30 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
     const hasPort = port === undefined || ofPort === String(port)
     return isNamed && hasPort && isUsable(cluster ?? '')
   }
-  const failures: Failures = { concerned: false, whole: [], partial: [] }
+  const failures: Failures = { concerned: true, whole: [], partial: [] }
   // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
   const hasGateways = spec.strings('gateways').some((gateway) => gateway !== 'mesh')
   const maybeElsewhere = (host: string) => hasGateways || hasNoListener(host, circumstances)
   const served = new Set<string>()
+  const closed = new Set<string>()
   // A host that has other ports only than those of the matches is promised nothing.
   const promised = new Set(hosts.filter((host) => portsOf(host.toLowerCase(), circumstances).length === 0))
   for (const route of readRoutes(spec)) {
-    if (!isFrom(route.match, client, route.protocol === 'http')) continue
-    failures.concerned = true
+    if (!isFrom(route.match, client, route.protocol === 'http')) {
+      failures.concerned = false
+      continue
+    }
     const places = hosts.flatMap((host) =>
       portsOf(host.toLowerCase(), circumstances)
-        .filter((port) => (route.match?.port || port) === port)
+        .filter((port) => (route.match?.port || port) === port && !closed.has(`${route.protocol} ${port}`))
         .map((port) => ({ host, port, sent: sentTo(owner, route, host, port, circumstances) })),
     )
     for (const { host } of places) promised.add(host)
     if (!isForMesh(route.match)) continue
+    // Where a match is for some sidecars only, what comes after it is for the others.
+    const isForSome = (route.match?.sourceLabels.size ?? 0) > 0 || route.match?.sourceNamespace !== ''
+    if (route.match?.takesAll && isForSome) for (const { port } of places) closed.add(`${route.protocol} ${port}`)
+    if (places.length === 0 && closed.size > 0) continue
     const given = places.filter(({ sent }) => sent !== undefined)
     if (given.length === 0) {
       const list = hasGateways || hosts.some(maybeElsewhere) ? failures.partial : failures.whole
@@ -231,7 +248,7 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
     }
   }
-  const exact = failures.concerned ? written.filter((one) => !one.startsWith('*')) : []
+  const exact = written.filter((one) => !one.startsWith('*'))
   for (const host of exact.filter((one) => promised.has(one) && !served.has(one))) {
     const list = maybeElsewhere(host) ? failures.partial : failures.whole
     list.push(`host ${host} is not served`)
