@@ -128,7 +128,7 @@ const emitHost = (
 }
 
 /** What is known of a port number, over all hosts that have it. */
-type Listener = { carries: Set<Protocol>; taken: Set<Protocol>; reserved: boolean }
+type Listener = { carries: Set<Protocol>; taken: Set<Protocol>; reserved: boolean; isUdp: boolean }
 
 /** The listeners of the hosts, and what others took of them. */
 class Listeners {
@@ -145,8 +145,9 @@ class Listeners {
   add(target: MeshHost, isForConnections: boolean, rivals: Rivals): void {
     for (const port of target.ports) {
       const { number } = port
-      const listener = this.#ports.get(number) ?? { carries: new Set(), taken: new Set(), reserved: false }
+      const listener = this.#ports.get(number) ?? { carries: new Set(), taken: new Set(), reserved: false, isUdp: true }
       this.#ports.set(number, listener)
+      if (port.class !== 'UDP') listener.isUdp = false
       if (port.class === 'HTTP' && reservedPorts.get(number)?.skipsHttp) listener.reserved = true
       for (const protocol of carriedBy(port)) {
         if ((protocol !== 'http') !== isForConnections) continue
@@ -246,7 +247,7 @@ const emitMatch = (
   const wanted = match?.port
   const listener = wanted === undefined ? undefined : listeners.get(wanted)
   // Once anything HTTP listens on port 80, sidecars are given every VirtualService there, also for hosts without that port.
-  const isStray = protocol === 'http' && wanted === 80 && listener === undefined
+  const isStray = protocol === 'http' && wanted === 80 && (listener?.isUdp ?? true)
   if (wanted !== undefined && listener === undefined && !isStray) return dropped(unseen ? 'unknown' : 'port')
   const isCarried = isStray || (listener === undefined ? all.length > 0 : listener.carries.has(protocol))
   if (!isCarried) {

@@ -13,7 +13,9 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
   check: ({ emission }) => {
     // As long as a host is not there, nobody knows its ports.
     if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
-    const has80 = emission.targets.some(({ ports }) => ports.some(({ number }) => number === 80))
+    const has80 = emission.targets.some(({ ports }) =>
+      ports.some(({ number, class: one }) => number === 80 && one !== 'UDP'),
+    )
     return emission.routes.flatMap(({ route, match, dropped }): RuleFinding[] => {
       if (match?.port === 80 && dropped === undefined && !has80) {
         return [
