@@ -445,6 +445,7 @@ check('virtualservice-host-short', [
   ],
 ])
 
+const [pathA, pathB] = [{ uri: { prefix: '/a' } }, { uri: { prefix: '/b' } }]
 const unrouted = (port: number, name = 'two') =>
   `warn virtualservice-port-unrouted spec: no route serves port ${port} of Service shop/${name}. Fix: add a route with match.port ${port}, or take the port off the Service`
 const atTwo = (...matches: object[]) => ({ hosts: [host('two')], http: [{ match: matches, ...toRead }] })
@@ -464,6 +465,7 @@ check('virtualservice-port-unrouted', [
     [],
     { objects: [other('z', atTwo({ port: 3112 }))] },
   ],
+  ['one that another serves by any other match', atTwo({ port: 3111 }), [], { objects: [other('z', atTwo(pathA))] }],
   [
     'one that another would serve that has no match at all',
     { ...atTwo({ port: 3111 }), exportTo: ['.'] },
@@ -546,7 +548,6 @@ const shadowed = (field: string) =>
   )
 const repeated = (field: string) =>
   unreachable(field, 'an earlier match is the same', 'leave it out, or make it differ')
-const [pathA, pathB] = [{ uri: { prefix: '/a' } }, { uri: { prefix: '/b' } }]
 
 check('virtualservice-route-unreachable', [
   [
@@ -582,6 +583,24 @@ check('virtualservice-subset-unknown', [
   ['no DestinationRule at all', subset('v1'), [noSubset('v1', 'none defines any')]],
   ['one without this subset', subset('v3'), [noSubset('v3', 'there are v1, v2')], { objects: [readRule()] }],
   ['one with it', subset('v1'), [], { objects: [readRule()] }],
+  [
+    'one with it that is for some Pods only',
+    { ...subset('v1'), exportTo: ['.'] },
+    [
+      `warn virtualservice-subset-unknown spec.http[0].route[0].destination.subset: not all Pods have subset v1 of "${read}", since a DestinationRule is for some of them only. Fix: define the subset in each of the DestinationRules for that host`,
+    ],
+    { objects: [readRule({ workloadSelector: { matchLabels: { app: 'front' } } })] },
+  ],
+  [
+    'and for callers of other namespaces, which it cannot be for, there is none',
+    subset('v1'),
+    [
+      noSubset('v1', 'none defines any')
+        .replace('deny', 'warn')
+        .replace('. Fix', ' (for sidecars in other namespaces). Fix'),
+    ],
+    { objects: [readRule({ workloadSelector: { matchLabels: { app: 'front' } } })] },
+  ],
 ])
 
 t.test('in a dry run what may come with the batch is a warning', async (t) => {
