@@ -134,8 +134,8 @@ type Listener = { carries: Set<Protocol>; taken: Set<Protocol>; reserved: boolea
 class Listeners {
   readonly #ports = new Map<number, Listener>()
   readonly #taken = new Map<string, Taken & { ports: number[] }>()
-  /** Per port, the conditions of tls matches that are served already. */
-  readonly #tls = new Map<number, Set<string>>()
+  /** Per port and conditions of tls matches, who serves them: another VirtualService, or this one. */
+  readonly #tls = new Map<number, Map<string, { host: string; by: VirtualService } | 'own'>>()
   readonly #protocols: ReadonlySet<Protocol>
 
   constructor(protocols: ReadonlySet<Protocol>) {
@@ -154,8 +154,10 @@ class Listeners {
         const by = this.#protocols.has(protocol) ? rivals.takerOf(target, protocol, number) : undefined
         if (by === undefined) listener.carries.add(protocol)
         else this.#take(target.host, protocol, number, by)
-        if (protocol === 'tls' && this.#protocols.has('tls'))
-          this.#handleTls(number, rivals.tlsConditions(target, number))
+        if (protocol !== 'tls' || !this.#protocols.has('tls')) continue
+        for (const { conditions, by: other } of rivals.tlsConditions(target, number)) {
+          this.#tlsOf(number).set(conditions, { host: target.host, by: other })
+        }
       }
     }
   }
@@ -168,17 +170,20 @@ class Listeners {
     this.#taken.set(key, taken)
   }
 
-  #handleTls(port: number, conditions: readonly string[]): void {
-    const handled = this.#tls.get(port) ?? new Set()
-    for (const one of conditions) handled.add(one)
-    this.#tls.set(port, handled)
+  #tlsOf(port: number): Map<string, { host: string; by: VirtualService } | 'own'> {
+    const served = this.#tls.get(port) ?? new Map()
+    this.#tls.set(port, served)
+    return served
   }
 
-  /** Notes that a tls match is served on a port; false where one with the same conditions was before. */
-  handle(port: number, conditions: string): boolean {
-    const isNew = !this.#tls.get(port)?.has(conditions)
-    this.#handleTls(port, [conditions])
-    return isNew
+  /** Serves a tls match on a port; tells who did before where its conditions are served already. */
+  serve(port: number, conditions: string): 'another' | 'own' | undefined {
+    const served = this.#tlsOf(port)
+    const before = served.get(conditions)
+    if (before === undefined) served.set(conditions, 'own')
+    if (before === undefined || before === 'own') return before
+    this.#take(before.host, 'tls', port, before.by)
+    return 'another'
   }
 
   get(port: number): Listener | undefined {
@@ -256,8 +261,13 @@ const emitMatch = (
     return dropped(unseen ? 'unknown' : 'class')
   }
   const left = wanted === undefined ? free : open[protocol].has(wanted) ? [wanted] : []
-  const ports = protocol === 'tls' ? left.filter((port) => listeners.handle(port, match?.conditions ?? '')) : left
-  return ports.length === 0 ? dropped('shadowed') : { route, match, ports, dropped: undefined }
+  if (protocol !== 'tls' || match === undefined) {
+    return left.length === 0 ? dropped('shadowed') : { route, match, ports: left, dropped: undefined }
+  }
+  const before = left.map((port) => listeners.serve(port, match.conditions))
+  const ports = left.filter((_, index) => before[index] === undefined)
+  if (ports.length > 0) return { route, match, ports, dropped: undefined }
+  return dropped(before.includes('another') ? 'taken' : 'shadowed')
 }
 
 const noPorts = { http: [], tcp: [], tls: [] }

@@ -171,12 +171,11 @@ export class Registry {
     // Each of them would take its own.
     for (const one of known) if (one.namespace !== namespace) this.namespaces.add(one.namespace)
     const ofNamespace = entries.filter((entry) => entry.namespace === namespace)
-    const [first] = ofNamespace
+    const [first] = ofNamespace as [ServiceEntry]
     if (service?.namespace === namespace) {
       const own = ofService(service, this.#mesh)
       return { ...own, ports: merged([own.ports, ...ofNamespace.map(portsOf)]) }
     }
-    if (first === undefined) return undefined
     const alike = ofNamespace.filter((entry) => canMerge(entry, first))
     return {
       namespace,

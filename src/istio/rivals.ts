@@ -81,17 +81,19 @@ export class Rivals {
         )
   }
 
-  /** The conditions of tls matches that others have for this port of a host before the own ones. */
-  tlsConditions(target: MeshHost, port: number): string[] {
+  /** The conditions of tls matches that others have for this port of a host before the own ones, and who has them. */
+  tlsConditions(target: MeshHost, port: number): { conditions: string; by: VirtualService }[] {
     return this.#over(target.host)
       .filter(
         (other) =>
           this.#isFirst(other) && hostsOf(other, this.#mesh).some((host) => matchesEitherWay(host, target.host)),
       )
-      .flatMap((other) => this.#routesOf(other))
-      .flatMap(({ protocol, matches }) => (protocol === 'tls' ? matches : []))
-      .filter((match) => (match.port ?? port) === port && notGiven(match, false, this.#client) === undefined)
-      .map(({ conditions }) => conditions)
+      .flatMap((other) =>
+        this.#routesOf(other)
+          .flatMap(({ protocol, matches }) => (protocol === 'tls' ? matches : []))
+          .filter((match) => (match.port ?? port) === port && notGiven(match, false, this.#client) === undefined)
+          .map(({ conditions }) => ({ conditions, by: other })),
+      )
   }
 
   /** All others that list a host or a wildcard over it. */

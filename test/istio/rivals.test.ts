@@ -162,15 +162,16 @@ t.test('of tls matches with the same conditions the first is served', async (t) 
       (one) => one.dropped ?? one.ports.join(),
     )
   t.strictSame(dropped(), ['443', '443'])
-  t.strictSame(dropped(rival('a', tls('a.com'))), ['shadowed', '443'])
+  t.strictSame(dropped(rival('a', tls('a.com'))), ['taken', '443'])
   t.strictSame(dropped(rival('a', tls('a.com'), created(2023))), ['443', '443'])
   const onPort = (match: object) =>
     rival('a', { http: undefined, tls: [{ match: [{ sniHosts: ['a.com'], ...match }], route }] })
-  t.strictSame(dropped(onPort({ port: 443 })), ['shadowed', '443'])
+  t.strictSame(dropped(onPort({ port: 443 })), ['taken', '443'])
   t.strictSame(dropped(onPort({ port: 9 })), ['443', '443'])
   t.strictSame(dropped(onPort({ gateways: ['public'] })), ['443', '443'])
   t.strictSame(dropped(rival('a', { ...tls('a.com'), hosts: ['Orders.shop.svc.cluster.local'] })), ['443', '443'])
   t.strictSame(dropped(rival('a')), ['443', '443'])
+  t.strictSame(takenFrom({ spec: tls('a.com') }, rival('a', tls('a.com'))), ['tls 443 of orders by shop/a'])
 })
 
 t.test('a ServiceEntry with a wildcard is taken by the wildcard', async (t) => {

@@ -203,6 +203,7 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   const maybeElsewhere = (host: string) => hasGateways || hasNoListener(host, circumstances)
   const served = new Set<string>()
   const closed = new Set<string>()
+  let isForAny = false
   // A host that has other ports only than those of the matches is promised nothing.
   const promised = new Set(hosts.filter((host) => portsOf(host.toLowerCase(), circumstances).length === 0))
   for (const route of readRoutes(spec)) {
@@ -210,17 +211,20 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       failures.concerned = false
       continue
     }
-    const places = hosts.flatMap((host) =>
+    const all = hosts.flatMap((host) =>
       portsOf(host.toLowerCase(), circumstances)
-        .filter((port) => (route.match?.port || port) === port && !closed.has(`${route.protocol} ${port}`))
+        .filter((port) => (route.match?.port || port) === port)
         .map((port) => ({ host, port, sent: sentTo(owner, route, host, port, circumstances) })),
     )
-    for (const { host } of places) promised.add(host)
-    if (!isForMesh(route.match)) continue
+    const isMeant = isForMesh(route.match)
+    for (const host of isMeant ? all.map((place) => place.host) : hosts) promised.add(host)
+    if (!isMeant) continue
+    isForAny = true
     // Where a match is for some sidecars only, what comes after it is for the others.
+    const places = all.filter(({ port }) => !closed.has(`${route.protocol} ${port}`))
     const isForSome = (route.match?.sourceLabels.size ?? 0) > 0 || route.match?.sourceNamespace !== ''
     if (route.match?.takesAll && isForSome) for (const { port } of places) closed.add(`${route.protocol} ${port}`)
-    if (places.length === 0 && closed.size > 0) continue
+    if (places.length < all.length && places.length === 0) continue
     const given = places.filter(({ sent }) => sent !== undefined)
     if (given.length === 0) {
       const list = hasGateways || hosts.some(maybeElsewhere) ? failures.partial : failures.whole
@@ -248,6 +252,7 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
       }
     }
   }
+  if (!isForAny) failures.partial.push('no route is for the mesh')
   const exact = written.filter((one) => !one.startsWith('*'))
   for (const host of exact.filter((one) => promised.has(one) && !served.has(one))) {
     const list = maybeElsewhere(host) ? failures.partial : failures.whole
