@@ -8,7 +8,7 @@ import { type Case, cases, caseToYaml } from './generator.ts'
 import { testWithOracle } from './with-oracle.ts'
 
 const numRuns = Number(process.env.CASES ?? 500)
-const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+const seed = Number(process.env.SEED ?? 1)
 /** A third of the cases at least must be ones of which no rule has anything to say. */
 const leastClean = 1 / 3
 
