@@ -100,3 +100,10 @@ t.test('what is not exported to the client is hidden', async (t) => {
   t.equal(becomes('http', 'private.stock.svc.cluster.local', port(3100)), 'hidden')
   t.equal(becomes('http', 'nobody', port(3100)), 'missing nobody.shop.svc.cluster.local')
 })
+
+t.test('a dotted destination means a Service where its last label is a namespace', async (t) => {
+  t.equal(becomes('http', 'read.shop', port(3100)), 'form')
+  t.equal(becomes('http', 'read.shop.', port(3100)), 'form', 'with a dot at its end')
+  t.equal(becomes('http', 'api.example', port(3100)), 'missing api.example')
+  t.equal(becomes('http', 'api.example.', port(3100)), 'missing api.example.')
+})

@@ -103,6 +103,33 @@ t.test('clusters are named by the very spelling, and http hosts compared in lowe
   t.equal(registry.getIgnoringCase(pay)?.host, 'Pay.example.com')
   t.equal(registry.getIgnoringCase(orders)?.host, orders)
   t.equal(registry.getIgnoringCase('nobody.example.com'), undefined)
+  const several = registryOf(entry('pay', ['a.example.com', 'Pay.example.com']))
+  t.equal(several.getIgnoringCase(pay)?.host, 'Pay.example.com', 'of several hosts of an entry it is that one')
+  t.strictSame(
+    several.under('*.example.com').map(({ host }) => host),
+    ['a.example.com', 'Pay.example.com'],
+    'and a wildcard is over it in any case',
+  )
+})
+
+t.test('of ServiceEntries in two other namespaces a client has the oldest', async (t) => {
+  const oldest = (a: Record<string, unknown>, b: Record<string, unknown>) => {
+    const [first, second] = [
+      entry('x', [pay], {}, { namespace: 'stock', ...a }),
+      entry('x', [pay], {}, { namespace: 'count', ...b }),
+    ]
+    const found = [
+      [first, second],
+      [second, first],
+    ].map((objects) => registryFrom('shop', ...objects).get(pay)?.namespace)
+    t.equal(found[0], found[1], 'in whatever order they are listed')
+    return found[0]
+  }
+  const at = (year: number) => ({ creationTimestamp: `${year}-01-01T00:00:00Z` })
+  t.equal(oldest(at(2021), at(2022)), 'stock')
+  t.equal(oldest(at(2021), {}), 'stock', 'one that is not stored yet comes last')
+  t.equal(oldest({ ...at(2021), name: 'a' }, at(2021)), 'stock', 'of two of one age the first by name')
+  t.equal(oldest(at(2021), at(2021)), 'count', 'else by namespace')
 })
 
 t.test('a wildcard has what lies under it, and is over it', async (t) => {

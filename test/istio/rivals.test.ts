@@ -126,6 +126,14 @@ t.test('of http hosts one in full comes before any wildcard, and of wildcards th
   t.strictSame(takenFrom(underLong, wild(long, created(2023))), [])
 })
 
+t.test('http hosts are compared in lower case, those of ServiceEntries, too', async (t) => {
+  const pay = 'pay.example.com'
+  const entry = entryFor('pay', { hosts: ['Pay.example.com'], ports: [{ number: 8080, protocol: 'HTTP' }] })
+  const own = { spec: { hosts: [pay] } }
+  t.strictSame(takenFrom(own, entry, rival('a', { hosts: [pay] })), ['http 8080 of Pay by shop/a'])
+  t.strictSame(takenFrom(own, entry, rival('a', { hosts: [pay], http: [{ match: [{ port: 9 }], route }] })), [])
+})
+
 t.test('a port of tcp is taken by a route that leaves nothing', async (t) => {
   const tcp = { http: undefined, tcp: [{ route }] }
   const take = (match: object[] | undefined, metadata = created(2021)) =>
@@ -169,6 +177,11 @@ t.test('of tls matches with the same conditions the first is served', async (t) 
   t.strictSame(dropped(onPort({ port: 443 })), ['taken', '443'])
   t.strictSame(dropped(onPort({ port: 9 })), ['443', '443'])
   t.strictSame(dropped(onPort({ gateways: ['public'] })), ['443', '443'])
+  t.strictSame(
+    dropped(onPort({ gateways: ['mesh'], sourceNamespace: 'payments' })),
+    ['443', '443'],
+    'for callers of another namespace',
+  )
   t.strictSame(dropped(rival('a', { ...tls('a.com'), hosts: ['Orders.shop.svc.cluster.local'] })), ['443', '443'])
   t.strictSame(dropped(rival('a')), ['443', '443'])
   t.strictSame(takenFrom({ spec: tls('a.com') }, rival('a', tls('a.com'))), ['tls 443 of orders by shop/a'])

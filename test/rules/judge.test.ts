@@ -54,6 +54,20 @@ await t.test('all findings are in one verdict, ordered by field, ten after two',
     'deny service-port-name spec.ports[10].name',
     'deny service-reserved-port spec.ports[10].port',
   ])
+  const shared = service([{ name: 'http', port: 3111 }], {
+    externalIPs: ['240.240.200.1', '203.0.113.1', '203.0.113.2'],
+  })
+  const policy = { ...defaultPolicy, reservedPorts: new Map([[3111, { use: 'a test', by: 'sidecar' as const }]]) }
+  t.strictSame(
+    said(judgeService(shared, undefined, circumstances({ policy }))),
+    [
+      'deny service-vip-outside-pool spec.externalIPs[1]',
+      'deny service-vip-outside-pool spec.externalIPs[2]',
+      'deny service-reserved-port spec.ports[0].port',
+      'warn service-port-unique spec.ports[0].port',
+    ],
+    'those of one field in the order of the rules',
+  )
 })
 
 await t.test('that a Service has no address is no finding beside what refuses it anyway', async (t) => {
@@ -234,6 +248,12 @@ await t.test('gateways that are wrong in another way than before are refused', a
   t.strictSame(judged(others, absent), ['deny virtualservice-mesh-gateway spec.gateways'])
   t.strictSame(judged(absent, absent), ['warn virtualservice-mesh-gateway spec.gateways'])
   t.strictSame(judged(others, others), ['warn virtualservice-mesh-gateway spec.gateways'])
+  const [ab, ba] = [
+    ['a', 'b'],
+    ['b', 'a'],
+  ].map((gateways) => virtualService({ hosts, http, gateways })) as [typeof absent, typeof absent]
+  t.strictSame(judged(ab, ba), ['warn virtualservice-mesh-gateway spec.gateways'], 'their order says nothing')
+  t.strictSame(judged(ab, others), ['deny virtualservice-mesh-gateway spec.gateways'])
 })
 
 await t.test('in a namespace that a selector matches a rule may have another action', async (t) => {

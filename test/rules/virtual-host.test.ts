@@ -123,6 +123,7 @@ await t.test('whose business a VirtualService is', async (t) => {
   t.equal(scope(['front.shop'], ['mesh']), 'other', 'a misspelt ordinary Service')
   t.equal(scope(['10.0.0.1'], ['mesh']), 'other', 'an IP address')
   t.equal(scope(['nobody'], ['mesh']), 'virtual-host', 'a name of the cluster without Service')
+  t.equal(scope(['front', 'nobody'], ['mesh']), 'virtual-host', 'be it beside an ordinary one')
   t.equal(scope(['front'], ['mesh']), 'other')
   t.equal(scope(['example.com'], []), 'other')
   t.equal(scope([], []), 'none', 'a delegate')

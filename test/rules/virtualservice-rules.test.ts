@@ -193,6 +193,24 @@ t.test('of a mirror with nothing ready only the copies are lost', async (t) => {
   )
 })
 
+const match80 = { hosts: [orders], http: [{ match: [{ port: 80 }, { port: 3111 }], ...toRead }] }
+
+check('virtualservice-match-port', [
+  [
+    'port 80, on which sidecars are given what its hosts do not have',
+    match80,
+    [
+      'warn virtualservice-match-port spec.http[0].match[0].port: no host has port 80. Fix: write a port of the hosts (3111), or leave it out to match them all',
+    ],
+  ],
+  [
+    'port 80 of a host',
+    { ...match80, hosts: [orders, host('eighty')] },
+    [],
+    { objects: [service('eighty', { ...selecting, ports: [http(80)] })] },
+  ],
+])
+
 const named = (...ports: object[]) => [service('named', { ...selecting, ports })]
 const toNamed = (port?: number) => ({
   http: [{ route: [{ destination: { host: host('named'), ...(port ? { port: { number: port } } : {}) } }] }],
@@ -206,6 +224,12 @@ check('virtualservice-destination-port-name', [
       'deny virtualservice-destination-port-name spec.http[0].route[0].destination.port.number: port 3140 of Service shop/named does not say its protocol. Fix: name the port of that Service by its protocol, as in name: http-api, or set its appProtocol',
     ],
     { objects: named({ name: 'web', port: 3140 }, http(3100)) },
+  ],
+  [
+    'one of a ServiceEntry',
+    { http: [{ route: [destination('pay.example.com', 8080)] }] },
+    [],
+    { objects: [entryFor('pay', { hosts: ['pay.example.com'], ports: [{ number: 8080, protocol: 'x' }] })] },
   ],
   ['another port of the same Service', toNamed(3100), [], { objects: named({ name: 'web', port: 3140 }, http(3100)) }],
   [
@@ -277,6 +301,14 @@ check('virtualservice-destination-protocol', [
       'lead to a port that speaks HTTP, or originate TLS by a DestinationRule',
     ),
     { objects: [...named(http(8443, 'https')), destinationRule('all', '*.local')] },
+  ],
+  [
+    'several ports, of which the first is told',
+    { ...toNamed(), hosts: [host('two')] },
+    [
+      `warn virtualservice-destination-protocol spec.http[0].route[0].destination.port.number: port 3111 of "${host('named')}" expects TLS, and is sent plain HTTP. Fix: lead to a port that speaks HTTP, or originate TLS by a DestinationRule`,
+    ],
+    { objects: named(http(3111, 'https'), http(3112, 'https')) },
   ],
   [
     'from the ports of a host that this cluster cannot show',
@@ -466,6 +498,28 @@ check('virtualservice-port-unrouted', [
     { objects: [other('z', atTwo({ port: 3112 }))] },
   ],
   ['one that another serves by any other match', atTwo({ port: 3111 }), [], { objects: [other('z', atTwo(pathA))] }],
+  [
+    'one that another serves by one of its matches',
+    atTwo({ port: 3111 }),
+    [],
+    {
+      objects: [
+        other('z', {
+          hosts: [host('two')],
+          http: [
+            { match: [{ port: 3111 }], ...toRead },
+            { match: [{ port: 3111 }, { port: 3112 }], ...toRead },
+          ],
+        }),
+      ],
+    },
+  ],
+  [
+    'a port of a ServiceEntry beside it',
+    { ...atTwo({ port: 3111 }), hosts: [host('two'), 'pay.example.com'] },
+    [unrouted(3112)],
+    { objects: [entryFor('pay', { hosts: ['pay.example.com'], ports: [{ number: 8080, protocol: 'HTTP' }] })] },
+  ],
   [
     'one that another would serve that has no match at all',
     { ...atTwo({ port: 3111 }), exportTo: ['.'] },
@@ -663,6 +717,19 @@ t.test('what holds for the sidecars of some namespaces only is a warning that sa
   t.strictSame(said({ http: named }, { objects: [rule] }), [
     `${noSubset('v1', 'none defines any').replace('deny', 'warn').replace('. Fix', ' (for sidecars in other namespaces and namespace payments). Fix')}`,
   ])
+})
+
+t.test('what is found for some namespaces only is said of these, be it a warning', async (t) => {
+  const ledger = service('vault', { ports: [http(3112)] }, { namespace: 'payments', ...keeping('.') })
+  const spec = { hosts: [orders, host('vault', 'payments')], http: [{ route: [{ destination: { host: 'front' } }] }] }
+  const objects = [ledger, service('front', { ...selecting, ports: [http(3111)] })]
+  t.strictSame(
+    said({ ...spec, exportTo: ['.', 'payments'] }, { objects }).filter((text) => /-unknown|-port /.test(text)),
+    [
+      `warn virtualservice-host-unknown spec.hosts[1]: host "${host('vault', 'payments')}" is not exported to the namespace of the caller (for sidecars in namespace shop). Fix: add the namespace to its exportTo (of a Service: annotation networking.istio.io/exportTo)`,
+      'warn virtualservice-destination-port spec.http[0].route[0].destination.port: no port is given, so a sidecar takes the port it listens on, 3112, which "front" does not have (for sidecars in namespace payments). Fix: add port.number: 3111 (it has 3111)',
+    ],
+  )
 })
 
 t.test('what all are denied that are given it is denied', async (t) => {
