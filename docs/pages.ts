@@ -4,10 +4,14 @@ import { rules } from '../src/rules/index.ts'
 import { createMetrics, observeView } from '../src/server/metrics.ts'
 import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
 
-const header = '<!-- Made by `npm run docs`; change the source and not this page. -->\n'
+/** What a generated page begins with. */
+export const madeBy = (script: string): string =>
+  `<!-- Made by \`npm run ${script}\`; change the source and not this page. -->\n`
+
+const header = madeBy('docs')
 
 /** A table cell: typographic quotes of source texts stay, bars do not. */
-const cell = (text: string): string => text.replaceAll('|', '\\|')
+export const cell = (text: string): string => text.replaceAll('|', '\\|')
 
 const rulePage = (rule: (typeof rules)[number], { bad, good, action, finding }: RuleFixture): string => `${header}
 # ${rule.id}

@@ -1034,11 +1034,14 @@ await testWithOracle('where a request goes', async (t, oracle) => {
   ])
 })
 
-await testWithOracle('what istiod would refuse is said', async (t, oracle) => {
-  const [answer] = await oracle.ask([
+await testWithOracle('what istiod would refuse is said, and what it would warn of', async (t, oracle) => {
+  const twice = vs({ hosts: ['orders'], http: [...http('read', 3100), ...http('orders', 3111)] })
+  const [refused, warned] = await oracle.ask([
     { id: 'refused', objects: [vs({ hosts: ['orders'] })], clients: [{ namespace: 'shop' }] },
+    { id: 'warned', objects: [twice], clients: [{ namespace: 'shop' }] },
   ])
-  t.match(answer?.refused, [/^VirtualService shop\/v: .*http, tcp or tls/])
+  t.match(refused?.refused, [/^VirtualService shop\/v: .*http, tcp or tls/])
+  t.match(warned, { refused: [], warned: [/^VirtualService shop\/v: .*only the last rule can have no matches/] })
 })
 
 await testWithOracle('a case that cannot be answered is told of, and the next one is answered', async (t, oracle) => {

@@ -37,6 +37,8 @@ export type OracleAnswer = {
   id: string
   /** The configuration that istiod's webhook would have refused, each with the reason. */
   refused: string[]
+  /** What that webhook warns of. */
+  warned: string[]
   clients: Emitted[]
   calls: Outcome[]
 }

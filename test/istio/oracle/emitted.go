@@ -28,7 +28,9 @@ type Answer struct {
 	ID    string `json:"id"`
 	Error string `json:"error,omitempty"`
 	// The configuration that istiod's webhook would have refused, each with the reason.
-	Refused []string  `json:"refused"`
+	Refused []string `json:"refused"`
+	// What that webhook warns of.
+	Warned  []string  `json:"warned"`
 	Clients []Emitted `json:"clients"`
 	Calls   []Outcome `json:"calls"`
 }

@@ -65,7 +65,8 @@ func (c *Case) answer(t test.Failer) (*Answer, error) {
 	}
 	generator := newGenerator(t, c.domain(), meshwatcher.NewTestWatcher(meshConfig), objects, configs)
 
-	out := &Answer{ID: c.ID, Refused: refused(configs), Clients: []Emitted{}, Calls: []Outcome{}}
+	refused, warned := admission(configs)
+	out := &Answer{ID: c.ID, Refused: refused, Warned: warned, Clients: []Emitted{}, Calls: []Outcome{}}
 	sidecars := make([]sidecar, 0, len(c.Clients))
 	for i, client := range c.Clients {
 		s := newSidecar(generator, client.proxy(i, c.domain(), generator))
@@ -133,16 +134,24 @@ func (c *Case) parse() ([]runtime.Object, []config.Config, error) {
 	return objects, configs, nil
 }
 
-// refused tells which of the configuration a cluster would never hold, since istiod's own webhook refuses it.
-func refused(configs []config.Config) []string {
-	out := []string{}
+// admission tells which of the configuration a cluster would never hold, since istiod's own webhook refuses it, and what
+// that webhook warns of.
+func admission(configs []config.Config) (refused, warned []string) {
+	refused, warned = []string{}, []string{}
 	for _, c := range configs {
 		schema, _ := collections.Pilot.FindByGroupVersionKind(c.GroupVersionKind)
-		if _, err := schema.ValidateConfig(c); err != nil {
-			out = append(out, fmt.Sprintf("%s %s/%s: %v", c.GroupVersionKind.Kind, c.Namespace, c.Name, err))
+		warning, err := schema.ValidateConfig(c)
+		of := func(problem error) string {
+			return fmt.Sprintf("%s %s/%s: %v", c.GroupVersionKind.Kind, c.Namespace, c.Name, problem)
+		}
+		if err != nil {
+			refused = append(refused, of(err))
+		}
+		if warning != nil {
+			warned = append(warned, of(warning))
 		}
 	}
-	return out
+	return refused, warned
 }
 
 // newGenerator gives Istio's generator a registry of the Kubernetes objects beside the configuration. Istio's
