@@ -104,16 +104,20 @@ const meet = (answer: OracleAnswer, service: Service, services: readonly Service
   const host = emitted.routes[call.routeConfig ?? '']?.find(({ name }) => name === call.virtualHost)
   const routesOf = [...new Set(host?.routes.flatMap(({ config }) => (config === '' ? [] : [config])))]
   const by = { routesOf, routed: routesOf.includes(owner) }
+  const { cluster, missing } = call
+  const isUnbacked = service.spec.selector === undefined
   // Istio emits routes for it, but no address leads callers to them.
-  if (service.spec.clusterIP === 'None' && service.spec.selector === undefined) return { ...by, kind: 'no address' }
-  if (call.cluster === 'PassthroughCluster') return { ...by, kind: 'no listener' }
-  if (call.cluster === undefined) throw new Error(`what ${answer.id} meets has no words yet: ${JSON.stringify(call)}`)
-  const { cluster } = call
-  if (call.missing) return { ...by, kind: 'no cluster', cluster }
-  const target = services.find(({ metadata }) =>
-    cluster.endsWith(`||${metadata.name}.${metadata.namespace}.svc.cluster.local`),
+  if (isUnbacked && service.spec.clusterIP === 'None') return { ...by, kind: 'no address' }
+  if (isUnbacked && cluster === 'PassthroughCluster') return { ...by, kind: 'no listener' }
+  if (cluster !== undefined && missing) return { ...by, kind: 'no cluster', cluster }
+  const targetHost = cluster?.split('|')[3]
+  const target = services.find(
+    ({ metadata }) => targetHost === `${metadata.name}.${metadata.namespace}.svc.cluster.local`,
   )
-  return { ...by, kind: target?.spec.selector === undefined ? 'no endpoints' : 'answered', cluster }
+  if (cluster === undefined || target === undefined) {
+    throw new Error(`there are no words yet for what ${answer.id} meets: ${JSON.stringify(call)}`)
+  }
+  return { ...by, kind: target.spec.selector === undefined ? 'no endpoints' : 'answered', cluster }
 }
 
 /** What Istio says of an object, without the name of the object. */
