@@ -225,6 +225,7 @@ t.test('which matches of a delegate contradict the root’s', async (t) => {
     ['the same gateways in another order', { gateways: ['mesh', 'public'] }, { gateways: ['public', 'mesh'] }, false],
     ['one of the gateways', { gateways: ['mesh', 'public'] }, { gateways: ['mesh'] }, false],
     ['a gateway named twice', { gateways: ['mesh'] }, { gateways: ['mesh', 'mesh'] }, true],
+    ['one gateway of any', {}, { gateways: ['mesh'] }, false],
     ['any gateway within one', { gateways: ['mesh'] }, {}, false],
   ]
   for (const [story, root, leaf, lost] of rows) t.equal(isLost(root, leaf), lost, story)

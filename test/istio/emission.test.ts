@@ -521,6 +521,28 @@ t.test('on port 80 sidecars are given what they are given nowhere else', async (
   t.strictSame(emitted?.ports, [80])
 })
 
+t.test(
+  'what some Pods only are given leaves requests to later routes, unless a gateway makes Istio read over it',
+  async (t) => {
+    const [forSome, forAll] = [{ sourceLabels: { app: 'a' } }, { sourceLabels: { app: 'a' }, gateways: ['mesh'] }]
+    const http = (match: object) =>
+      routesOf({ hosts: [orders], http: [{ ...anyRoute[0], match: [match] }, anyRoute[0]] })
+    t.strictSame(http(forSome), ['3111', '3111'])
+    t.strictSame(http(forAll), ['3111', 'shadowed'])
+    const tcp = (match: object) =>
+      routesOf({
+        hosts: [everyClass],
+        http: undefined,
+        tcp: [
+          { ...anyRoute[0], match: [{ port: 9000, ...match }] },
+          { ...anyRoute[0], match: [{ port: 9000 }] },
+        ],
+      })
+    t.strictSame(tcp(forSome), ['9000', '9000'])
+    t.strictSame(tcp(forAll), ['9000', '9000'], 'of http routes alone')
+  },
+)
+
 t.test('after a match that takes every request nothing more is emitted on its ports', async (t) => {
   const rows: [story: string, http: object[], expected: string[]][] = [
     ['a route without match', [{}, {}], ['3111', 'shadowed']],

@@ -92,6 +92,12 @@ const bank = (type: string) =>
 await t.test('so it does where there are several reasons for a finding', async (t) => {
   const rows: [story: string, rule: string, expected: string, ...manifests: string[]][] = [
     [
+      'a port whose protocol changes under a VirtualService',
+      'service-in-use',
+      mismatch,
+      `${header('Service', 'shop', 'stock')} { selector: { app: stock }, ports: [{ name: tcp-api, port: 3120 }] } }`,
+    ],
+    [
       'a delegate that is not exported',
       'virtualservice-delegate-unknown',
       mismatch,

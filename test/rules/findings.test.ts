@@ -218,7 +218,7 @@ await t.test('after mutation each address of a virtual host must be claimed for 
 })
 
 await t.test('what is labelled as a virtual host and cannot be one is told what is in the way', async (t) => {
-  const labelled = (spec: object, network = '') =>
+  const outcomes = (spec: object, network = '') =>
     judgeService(
       parseService({
         metadata: {
@@ -230,7 +230,8 @@ await t.test('what is labelled as a virtual host and cannot be one is told what 
       }),
       undefined,
       circumstances,
-    ).outcomes.map(show)
+    ).outcomes
+  const labelled = (...given: Parameters<typeof outcomes>) => outcomes(...given).map(show)
   const fixed = 'or take the label meshvip.dev/virtual-host away'
   const type = (name: string) =>
     `deny service-type spec.type: type ${name} is not for virtual hosts. Fix: make it type: ClusterIP, ${fixed}`
@@ -238,6 +239,13 @@ await t.test('what is labelled as a virtual host and cannot be one is told what 
   const externalIPs = ['240.240.0.4']
   t.strictSame(labelled({ type: 'LoadBalancer' }), [type('LoadBalancer')])
   t.strictSame(labelled({ type: 'ExternalName', ports: [] }), [type('ExternalName')])
+  t.strictSame(
+    ['ExternalName', 'NodePort'].map((type) => outcomes({ type })[0]?.reason),
+    [
+      'it has no ClusterIP, and DNS answers with the name of another host',
+      'it lets in callers without sidecar, for whom nothing stands behind it',
+    ],
+  )
   t.strictSame(labelled({ type: 'NodePort', selector: { app: 'a' }, externalIPs }), [selector, type('NodePort')])
   t.strictSame(labelled({ selector: { app: 'a' } }), [selector])
   t.strictSame(labelled({ clusterIP: 'None' }), [

@@ -307,6 +307,47 @@ await t.test('what the owners exempt is let pass, with the reason, until the day
   t.strictSame(exempted({ names: ['orders'] }), ['deny undefined'])
   t.strictSame(exempted({ expires: '2026-03-02' }), ['warn exempted until 2026-03-02: moving'])
   t.strictSame(exempted({ expires: '2026-03-01' }), ['deny undefined'], 'no more on the day itself')
+  const [first, second] = ['first', 'second'].map((reason) => ({ rules: ['service-port-80'], reason }))
+  const { exemptions } = loadPolicy(JSON.stringify({ exemptions: [first, second] }), 'x')
+  const given = circumstances({ policy: { ...defaultPolicy, exemptions } })
+  t.equal(
+    judgeService(service([{ name: 'http', port: 80 }], address), undefined, given).outcomes[0]?.note,
+    'exempted: first',
+    'of several the first is named',
+  )
+})
+
+await t.test('the same thing in another spelling or place is what it was before', async (t) => {
+  const rules = [...defaultPolicy.actions.keys()]
+  const policy = withActions(Object.fromEntries(rules.map((rule) => [rule, { virtualHost: 'deny', other: 'deny' }])))
+  const view = fixtureStore(
+    parseManifests(
+      `${cluster}
+---
+{ apiVersion: v1, kind: Namespace, metadata: { name: payments, labels: { istio-injection: enabled } } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: ledger, namespace: payments }, spec: { ports: [{ name: http, port: 3111 }] } }
+`,
+      'cluster.yaml',
+    ),
+  )
+  const judged = (rule: string, before: string[], after: string[]) => {
+    const of = (hosts: string[]) => virtualService({ hosts, gateways: ['mesh'] })
+    const { outcomes } = judgeVirtualService(of(after), of(before), circumstances({ policy, view }))
+    return outcomes.flatMap((one) => (one.rule === rule ? [`${one.action} ${one.field}`] : []))
+  }
+  const orders = 'orders.shop.svc.cluster.local'
+  const rows: [rule: string, host: string][] = [
+    ['virtualservice-host-foreign', 'ledger.payments.svc.cluster.local'],
+    ['virtualservice-host-unknown', 'nobody.shop.svc.cluster.local'],
+    ['virtualservice-host-form', 'nobody.shop.svc'],
+  ]
+  for (const [rule, host] of rows) {
+    const [upper, others] = [host.toUpperCase(), [orders, `x-${host}`]]
+    t.strictSame(judged(rule, [host], [orders, host]), ['warn spec.hosts[1]'], `${rule} in another place`)
+    t.strictSame(judged(rule, [host], [orders, upper]), ['warn spec.hosts[1]'], `${rule} in another spelling`)
+    t.strictSame(judged(rule, others, [host]), ['deny spec.hosts[0]'], `${rule} of another host`)
+  }
 })
 
 await t.test('what was a mere warning for an ordinary Service does not let a virtual host pass', async (t) => {

@@ -65,6 +65,13 @@ await t.test('a port that is taken away', async (t) => {
       [route(catchAll)],
       [taken(3112)],
     ],
+    [
+      'that carries http and tcp, by which an http match alone routes',
+      service('orders', { ports: [{ name: 'web', port: 3111 }] }),
+      virtualHost(3112),
+      [route()],
+      [taken(3111)],
+    ],
     ['beside one that is added', virtualHost(3111), virtualHost(3222), [route()], [taken(3111)]],
     ['none', virtualHost(3111), virtualHost(3111, 3222), [route()], []],
     ['to which a route leads', destination(3100, 9095), destination(9095), [route()], [taken(3100)]],

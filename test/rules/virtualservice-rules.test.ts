@@ -732,6 +732,13 @@ t.test('what is found for some namespaces only is said of these, be it a warning
   )
 })
 
+t.test('what is a virtual host to the sidecars of one namespace is one', async (t) => {
+  const vault = service('vault', {}, { namespace: 'payments', ...keeping('.') })
+  t.match(said({ hosts: [host('stock'), host('vault', 'payments')], gateways: undefined }, { objects: [vault] }), [
+    /^deny virtualservice-mesh-gateway/,
+  ])
+})
+
 t.test('what all are denied that are given it is denied', async (t) => {
   const http = [{ ...subset('v1').http[0], match: [{ sourceNamespace: 'shop', ...pathA }] }]
   t.strictSame(said({ http }), [noSubset('v1', 'none defines any')])
