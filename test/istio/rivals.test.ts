@@ -195,3 +195,28 @@ t.test('a ServiceEntry with a wildcard is taken by the wildcard', async (t) => {
     'tcp 8080 of * by shop/a',
   ])
 })
+
+t.test('of several wildcards over a host the longest counts, wherever it stands', async (t) => {
+  const [far, near] = ['*.cluster.local', '*.shop.svc.cluster.local']
+  for (const hosts of [
+    [far, near],
+    [near, far],
+  ]) {
+    t.strictSame(takenFrom({ spec: { hosts: ['*.svc.cluster.local'] } }, rival('z', { hosts }, created(2023))), [
+      'http 3111,3112 of orders by shop/z',
+      'http 3111 of other by shop/z',
+    ])
+  }
+})
+
+t.test('a tls match that is written twice is served once, and one without match never', async (t) => {
+  const match = [{ sniHosts: ['a.com'] }]
+  const { routes, taken } = emission({
+    spec: { hosts: [orders, 'a.com'], http: undefined, tls: [{ match, route }, { match, route }, { route }] },
+  })
+  t.strictSame(
+    routes.map((one) => one.dropped ?? one.ports.join()),
+    ['443', 'shadowed'],
+  )
+  t.strictSame(taken, [])
+})
