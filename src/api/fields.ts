@@ -37,11 +37,6 @@ export class Fields {
     return (this.value as Record<string, unknown>)[key] ?? undefined
   }
 
-  /** The names of the fields that are there. */
-  keys(): string[] {
-    return Object.keys(this.value).filter((key) => this.has(key))
-  }
-
   has(key: string): boolean {
     return this.raw(key) !== undefined
   }

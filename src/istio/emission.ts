@@ -272,6 +272,15 @@ const emitMatch = (
 
 const noPorts = { http: [], tcp: [], tls: [] }
 
+const none: readonly number[] = []
+
+/** The ports that carry any of these, which mostly is one, or share one list. */
+const portsOfAny = ([first, ...more]: readonly RouteEmission[]): readonly number[] => {
+  if (first === undefined || more.length === 0) return first?.ports ?? none
+  const lists = [...new Set([first, ...more].map(({ ports }) => ports))]
+  return lists.length === 1 ? first.ports : [...new Set(lists.flat())]
+}
+
 /**
  * The emission of a VirtualService for a client; `delegate` is a delegate of it as it is about to be. Delegates (no hosts) and what is
  * off the mesh have no hosts and routes here.
@@ -340,9 +349,7 @@ export const emit = (
       },
     )
     for (const emission of matches) routes.push(emission)
-    const lists = [...new Set(matches.map((emission) => emission.ports))]
-    const [only = [], ...others] = lists
-    const emitted = others.length === 0 ? only : [...new Set(lists.flat())]
+    const emitted = portsOfAny(matches)
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
     // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
     const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')

@@ -34,7 +34,7 @@ const full = (host: string, namespace: string, domain: string): string =>
 const decidedBefore: ReadonlySet<string> = new Set(['name', 'port', 'gateways', 'sourceNamespace', 'sourceLabels'])
 
 const readCondition = (match: Fields): Condition => ({
-  takesAll: match.keys().every((key) => decidedBefore.has(key)),
+  takesAll: Object.keys(match.value).every((key) => decidedBefore.has(key)),
   port: match.number('port') ?? 0,
   gateways: match.strings('gateways'),
   sourceNamespace: match.string('sourceNamespace') ?? '',
