@@ -101,6 +101,12 @@ t.test('rules of one namespace and host are merged, if they are exported alike',
     ['b'],
     'else the youngest is the one for all',
   )
+  const [first, forAll, last] = [
+    rule('a', { exportTo: ['.'] }, created(2020)),
+    rule('b', { exportTo: ['*'] }, created(2021)),
+    rule('c', { exportTo: ['.'] }, created(2022)),
+  ] as const
+  t.strictSame(subsetsFor(client, first, forAll, last), ['c'], 'be it merged into an older one as well')
 })
 
 t.test('a rule with a workloadSelector is for these Pods of its own namespace', async (t) => {

@@ -113,9 +113,9 @@ t.test('clusters are named by the very spelling, and http hosts compared in lowe
 })
 
 t.test('of ServiceEntries in two other namespaces a client has the oldest', async (t) => {
-  const oldest = (a: Record<string, unknown>, b: Record<string, unknown>) => {
+  const oldest = (a: Record<string, unknown>, b: Record<string, unknown>, spec: object = {}) => {
     const [first, second] = [
-      entry('x', [pay], {}, { namespace: 'stock', ...a }),
+      entry('x', [pay], spec, { namespace: 'stock', ...a }),
       entry('x', [pay], {}, { namespace: 'count', ...b }),
     ]
     const found = [
@@ -130,6 +130,8 @@ t.test('of ServiceEntries in two other namespaces a client has the oldest', asyn
   t.equal(oldest(at(2021), {}), 'stock', 'one that is not stored yet comes last')
   t.equal(oldest({ ...at(2021), name: 'a' }, at(2021)), 'stock', 'of two of one age the first by name')
   t.equal(oldest(at(2021), at(2021)), 'count', 'else by namespace')
+  t.equal(oldest(at(2022), at(2021)), 'count')
+  t.equal(oldest(at(2022), at(2021), { exportTo: ['shop'] }), 'stock', 'but first one that is exported to it by name')
 })
 
 t.test('a wildcard has what lies under it, and is over it', async (t) => {
@@ -165,6 +167,8 @@ t.test('what is exported to others is hidden, and what is not there is not', asy
   t.equal(fromShop.hides('nobody.shop.svc.cluster.local'), false)
   t.equal(fromShop.hides('nobody.example.com'), false)
   t.strictSame([...fromShop.namespaces].sort(), ['payments', 'shop'])
+  t.equal(fromShop.getDestination(orders)?.host, orders, 'but as a destination a client knows what its namespace has')
+  t.equal(registryFrom('stock', ...objects).getDestination(orders), undefined)
   const fromPayments = registryFrom('payments', ...objects)
   t.equal(fromPayments.get(orders)?.host, orders)
   t.equal(fromPayments.hides(orders), false)

@@ -146,6 +146,11 @@ t.test('a port of tcp is taken by a route that leaves nothing', async (t) => {
   t.strictSame(take(undefined, created(2023)), [])
   t.strictSame(takenFrom({ spec: tcp }, rival('a')), [], 'nor by http')
   t.strictSame(
+    emission({ spec: tcp }, rival('a', tcp)).routes.map(({ dropped }) => dropped),
+    ['taken'],
+    'whatever ports of other protocols there are',
+  )
+  t.strictSame(
     takenFrom({ spec: tcp }, rival('a', { ...tcp, hosts: ['*.shop.svc.cluster.local'] })),
     all,
     'wildcards come in the order of all others',
@@ -170,6 +175,11 @@ t.test('of tls matches with the same conditions the first is served', async (t) 
       (one) => one.dropped ?? one.ports.join(),
     )
   t.strictSame(dropped(), ['443', '443'])
+  t.strictSame(
+    emission({ spec: { hosts: [orders, 'a.com'], ...tls('a.com', 'a.com') } }).routes.map((one) => one.dropped),
+    [undefined, 'shadowed'],
+    'in one VirtualService, too',
+  )
   t.strictSame(dropped(rival('a', tls('a.com'))), ['taken', '443'])
   t.strictSame(dropped(rival('a', tls('a.com'), created(2023))), ['443', '443'])
   const onPort = (match: object) =>

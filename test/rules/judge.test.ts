@@ -238,6 +238,29 @@ await t.test('in a dry run what is missing is refused, if so configured', async 
   ])
 })
 
+await t.test('what is no denial anyway says nothing of the dry run, nor becomes more by it', async (t) => {
+  const spec = {
+    hosts: ['orders.shop.svc.cluster.local'],
+    gateways: ['mesh'],
+    http: [{ delegate: { name: 'nobody' } }],
+  }
+  const judged = (policy = defaultPolicy) =>
+    judgeVirtualService(virtualService(spec), undefined, circumstances({ dryRun: true, policy })).outcomes.map(
+      ({ action, rule, note }) => [action, rule, note],
+    )
+  const rule = 'virtualservice-delegate-unknown'
+  t.strictSame(judged(), [['warn', rule, undefined]])
+  t.strictSame(judged(withActions({ [rule]: { virtualHost: 'audit' } })), [['audit', rule, undefined]])
+})
+
+await t.test('a VirtualService is no virtual host, whatever it serves', async (t) => {
+  const spec = { hosts: ['orders.shop.svc.cluster.local'], gateways: ['mesh'] }
+  t.match(judgeVirtualService(virtualService(spec), undefined, circumstances()), {
+    isVirtualHost: false,
+    inferred: false,
+  })
+})
+
 await t.test('gateways that are wrong in another way than before are refused', async (t) => {
   const hosts = ['orders.shop.svc.cluster.local']
   const http = [{ route: [{ destination: { host: 'front.shop.svc.cluster.local', port: { number: 80 } } }] }]

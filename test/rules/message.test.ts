@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Outcome } from '../../src/rules/judge.ts'
-import { causeText, denialMessage, findingText, warningText, warningTexts } from '../../src/rules/message.ts'
+import { causeText, denialMessage, findingText, shownName, warningText, warningTexts } from '../../src/rules/message.ts'
 import { listed } from '../../src/rules/wording.ts'
 
 const outcome = (overrides: Partial<Outcome> = {}): Outcome => ({
@@ -86,7 +86,18 @@ await t.test('warnings are no more than the API server takes, and the rest is co
   t.ok(many.join('').length <= 4096)
   t.equal(many.at(-1), `and ${1000 - (many.length - 1)} more findings`)
   t.strictSame(warningTexts([outcome()]), [], 'a denial is no warning')
+  const sized = (length: number): Outcome => {
+    const shortest = warningText(outcome({ problem: '' })).length
+    return outcome({ action: 'warn', problem: 'p'.repeat(length - shortest) })
+  }
+  const room = 4096 - 'and 1000000 more findings'.length
+  const filled = (last: number) => warningTexts([...Array.from({ length: 15 }, () => sized(256)), sized(last)])
+  t.equal(filled(room - 15 * 256).join('').length, room, 'to the last character')
+  t.equal(filled(room - 15 * 256 + 1).at(-1), 'and 1 more findings')
 })
+
+t.equal(shownName('n'.repeat(300)), 'n'.repeat(300), 'a name is shown in full')
+t.equal(shownName('n'.repeat(301)), `${'n'.repeat(297)}...`, 'as long as it can be one')
 
 t.equal(
   causeText(outcome({ problem: 'host "a\u001b[31m"' })),
@@ -95,6 +106,7 @@ t.equal(
 )
 
 t.equal(listed([9, 80, 10]), '9, 10, 80', 'ports are listed in their order')
+t.equal(listed(Array.from({ length: 10 }, (_, index) => index + 1)), '1, 2, 3, 4, 5, 6, 7, 8, 9, 10', 'ten of them')
 t.equal(
   listed(Array.from({ length: 12 }, (_, index) => index + 1)),
   '1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...',

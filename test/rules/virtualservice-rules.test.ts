@@ -193,6 +193,17 @@ t.test('of a mirror with nothing ready only the copies are lost', async (t) => {
   )
 })
 
+check('virtualservice-host-form', [
+  [
+    'of a Service that has port 80 among others',
+    { hosts: ['eighty.shop'] },
+    [
+      `warn virtualservice-host-form spec.hosts[0]: host "eighty.shop" names no Service to Istio. Fix: write ${host('eighty')}`,
+    ],
+    { objects: [service('eighty', { ports: [http(80), http(3111)] })] },
+  ],
+])
+
 const match80 = { hosts: [orders], http: [{ match: [{ port: 80 }, { port: 3111 }], ...toRead }] }
 
 check('virtualservice-match-port', [
@@ -515,6 +526,20 @@ check('virtualservice-port-unrouted', [
     },
   ],
   [
+    'one that another serves by a match of any port',
+    atTwo({ port: 3111 }),
+    [],
+    { objects: [other('z', atTwo({ uri: { prefix: '/a' } }))] },
+  ],
+  [
+    'one beside a route for another gateway',
+    {
+      ...atTwo({ port: 3111 }, { uri: { prefix: '/a' }, gateways: ['public'] }),
+      gateways: ['mesh', 'public'],
+    },
+    [unrouted(3112)],
+  ],
+  [
     'a port of a ServiceEntry beside it',
     { ...atTwo({ port: 3111 }), hosts: [host('two'), 'pay.example.com'] },
     [unrouted(3112)],
@@ -728,6 +753,22 @@ t.test('what is found for some namespaces only is said of these, be it a warning
     [
       `warn virtualservice-host-unknown spec.hosts[1]: host "${host('vault', 'payments')}" is not exported to the namespace of the caller (for sidecars in namespace shop). Fix: add the namespace to its exportTo (of a Service: annotation networking.istio.io/exportTo)`,
       'warn virtualservice-destination-port spec.http[0].route[0].destination.port: no port is given, so a sidecar takes the port it listens on, 3112, which "front" does not have (for sidecars in namespace payments). Fix: add port.number: 3111 (it has 3111)',
+    ],
+  )
+})
+
+t.test('what is worse for some namespaces is said of these, with what they meet', async (t) => {
+  const toShop = (name: string, port: number) =>
+    service(name, { ports: [http(port)] }, { namespace: 'payments', ...keeping('shop') })
+  const objects = [toShop('v-1', 3110), toShop('v-2', 3112), service('front', { ...selecting, ports: [http(3112)] })]
+  const spec = {
+    hosts: [host('v-1', 'payments'), host('v-2', 'payments'), orders],
+    http: [{ route: [{ destination: { host: 'front' } }] }],
+  }
+  t.strictSame(
+    said(spec, { objects }).filter((text) => text.includes('-destination-port ')),
+    [
+      'warn virtualservice-destination-port spec.http[0].route[0].destination.port: no port is given, so a sidecar takes the port it listens on, 3111, which "front" does not have (for sidecars in other namespaces and namespace payments). Fix: add port.number: 3112 (it has 3112)',
     ],
   )
 })
