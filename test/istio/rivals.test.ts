@@ -117,6 +117,7 @@ t.test('of http hosts one in full comes before any wildcard, and of wildcards th
   const all = ['http 3111,3112 of orders by shop/a']
   t.strictSame(takenFrom({}, wild(long)), [], 'however old the wildcard is')
   t.strictSame(takenFrom({ spec: { hosts: ['Orders.shop.svc.cluster.local'] } }, wild(long)), [], 'in any case')
+  t.strictSame(takenFrom({ spec: { hosts: [other, orders] } }, wild(long)), [], 'be it among others')
   const [underLong, underShort] = [{ spec: { hosts: [long] } }, { spec: { hosts: [short] } }]
   const inFull = rival('a', { http: [{ match: [{ port: 3112 }], route }] }, created(2023))
   t.strictSame(takenFrom(underLong, inFull), all, 'even on ports that the one in full does not serve')

@@ -330,6 +330,17 @@ await t.test('what the owners exempt is let pass, with the reason, until the day
   t.strictSame(exempted({ names: ['orders'] }), ['deny undefined'])
   t.strictSame(exempted({ expires: '2026-03-02' }), ['warn exempted until 2026-03-02: moving'])
   t.strictSame(exempted({ expires: '2026-03-01' }), ['deny undefined'], 'no more on the day itself')
+  const midnight = new Date('2026-03-02T00:00:00Z')
+  const ending = loadPolicy(
+    JSON.stringify({ exemptions: [{ rules: ['service-port-80'], reason: 'moving', expires: '2026-03-02' }] }),
+    'x',
+  ).exemptions
+  const lapsed = circumstances({ policy: { ...defaultPolicy, exemptions: ending }, now: midnight })
+  t.strictSame(
+    judgeService(service([{ name: 'http', port: 80 }], address), undefined, lapsed).outcomes.map(({ note }) => note),
+    [undefined],
+    'nor at the first moment of it',
+  )
   const [first, second] = ['first', 'second'].map((reason) => ({ rules: ['service-port-80'], reason }))
   const { exemptions } = loadPolicy(JSON.stringify({ exemptions: [first, second] }), 'x')
   const given = circumstances({ policy: { ...defaultPolicy, exemptions } })

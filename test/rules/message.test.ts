@@ -77,6 +77,11 @@ await t.test('a denial', async (t) => {
   t.equal(lines[0], 'Service shop/orders is refused for 23 reasons:')
   t.equal(lines.length, 22)
   t.equal(lines.at(-1), '- and 3 more', 'lists twenty, and counts the rest')
+  t.match(
+    denialMessage('a', { outcomes: many.slice(0, 21), isVirtualHost: false, inferred: false }, url),
+    /\n- and 1 more$/,
+    'be it one',
+  )
 })
 
 await t.test('warnings are no more than the API server takes, and the rest is counted', async (t) => {
