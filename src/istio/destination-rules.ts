@@ -96,8 +96,12 @@ export const subsetsOf = (target: MeshHost, client: Client, view: ClusterView, m
     [() => own, () => exported(target.namespace), () => exported(mesh.rootNamespace)]
       .map((list) => list())
       .find((list) => list.length > 0) ?? []
-  const forPod = selected.filter(
+  const forPods = selected.filter(
     ({ selector }) => selector !== undefined && own === selected && hasLabels(client, selector),
+  )
+  // Of those for the same labels a Pod is given the first.
+  const forPod = forPods.filter(
+    (one, index) => forPods.findIndex(({ selector }) => sameLabels(selector, one.selector)) === index,
   )
   const forAll = selected.findLast(({ selector }) => selector === undefined)
   const rest = forAll?.subsets ?? new Set<string>()

@@ -55,6 +55,7 @@ export class Rivals {
   readonly #view: ClusterView
   readonly #mesh: Mesh
   readonly #routes = new Map<VirtualService, readonly Route[]>()
+  readonly #others = new Map<string, readonly VirtualService[]>()
   /** The namespaces that may be given others, or in another order. */
   readonly namespaces = new Set<string>()
 
@@ -96,13 +97,18 @@ export class Rivals {
       )
   }
 
-  /** All others that list a host or a wildcard over it. */
-  #over(host: string): VirtualService[] {
-    return this.#view.virtualServices(host.toLowerCase()).filter((other) => {
+  /** All others that list a host or a wildcard over it, as the client is given them. */
+  #over(host: string): readonly VirtualService[] {
+    const known = this.#others.get(host)
+    if (known !== undefined) return known
+    const others = this.#view.virtualServices(host.toLowerCase()).filter((other) => {
       if (sameName(other, this.#own) || !isOnMesh(other)) return false
       if (!isPublic(other)) for (const one of namespacesIn(other)) this.namespaces.add(one)
       return isVisible(this.#client.namespace, other)
     })
+    others.sort((a, b) => (comesBefore(a, b, this.#client.namespace) ? -1 : 1))
+    this.#others.set(host, others)
+    return others
   }
 
   /**
@@ -116,10 +122,10 @@ export class Rivals {
     if (lists(this.#ownHosts)) return exact.find((other) => this.#isFirst(other) && this.#serves(other, 'http', port))
     if (exact[0] !== undefined) return exact[0]
     const own = longestOver(host, this.#ownHosts)
-    return others.find((other) => {
-      const wildcard = longestOver(host, hostsOf(other, this.#mesh))
-      return wildcard.length > own.length || (wildcard.length === own.length && this.#isFirst(other))
-    })
+    const before = others
+      .map((other) => ({ other, length: longestOver(host, hostsOf(other, this.#mesh)).length }))
+      .filter(({ other, length }) => length > own.length || (length === own.length && this.#isFirst(other)))
+    return before.sort((a, b) => b.length - a.length)[0]?.other
   }
 
   #isFirst(other: VirtualService): boolean {

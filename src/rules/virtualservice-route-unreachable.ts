@@ -3,9 +3,9 @@ import type { RouteEmission } from '../istio/emission.ts'
 import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 
-/** What decides which requests a match takes: equal texts take the same. Many matches may be on the same long list of ports. */
-const takes = ({ route: { protocol } }: RouteEmission, match: Match, ports: string): string =>
-  JSON.stringify([protocol, ports, match.conditions, match.sourceNamespace, [...match.sourceLabels].sort()])
+/** What decides which requests a match takes: equal texts take the same, the first of them on all the ports that later ones have. */
+const takes = ({ route: { protocol } }: RouteEmission, match: Match): string =>
+  JSON.stringify([protocol, match.port, match.conditions, match.sourceNamespace, [...match.sourceLabels].sort()])
 
 export const virtualServiceRouteUnreachable: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-route-unreachable',
@@ -17,13 +17,6 @@ export const virtualServiceRouteUnreachable: Rule<VirtualServiceSubject> = {
     'equal matches the second one never gets any.',
   check: ({ emission }) => {
     const seen = new Set<string>()
-    const lists = new Map<readonly number[], string>()
-    const nameOf = (ports: readonly number[]): string => {
-      if (ports.length === 1) return ports.join()
-      const name = lists.get(ports) ?? `list ${lists.size}`
-      lists.set(ports, name)
-      return name
-    }
     return emission.routes.flatMap((emitted): RuleFinding[] => {
       const { route, match, dropped } = emitted
       const common = {
@@ -41,7 +34,7 @@ export const virtualServiceRouteUnreachable: Rule<VirtualServiceSubject> = {
         ]
       }
       if (dropped !== undefined || match === undefined || route.protocol === 'tls') return []
-      const key = takes(emitted, match, nameOf(emitted.ports))
+      const key = takes(emitted, match)
       if (!seen.has(key)) {
         seen.add(key)
         return []

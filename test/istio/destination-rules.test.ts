@@ -135,3 +135,18 @@ t.test('a rule with a workloadSelector is for these Pods of its own namespace', 
     'those for the same Pods are',
   )
 })
+
+t.test('of rules for the same Pods the first counts, and what all Pods have, all have', async (t) => {
+  const only = (app: string, year: number, ...names: string[]) =>
+    rule(`${app}-${year}`, { ...subsets(...names), workloadSelector: { matchLabels: { app } } }, created(year))
+  const rules = [
+    rule('all', subsets('v1')),
+    only('front', 2020, 'v1'),
+    only('back', 2021, 'v1'),
+    only('front', 2022, 'v2'),
+  ]
+  const view = storeOf(service('read'), ...rules)
+  const client = anyPodIn('shop')
+  const target = new Registry(client, view, mesh).get(host) as MeshHost
+  t.strictSame([...subsetsOf(target, client, view, mesh).every], ['v1'])
+})

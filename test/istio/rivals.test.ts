@@ -231,3 +231,18 @@ t.test('a tls match that is written twice is served once, and one without match 
   )
   t.strictSame(taken, [])
 })
+
+t.test('who takes a host does not depend on the order in which objects came', async (t) => {
+  const rivals = [rival('a', {}, created(2020)), rival('b', {}, created(2021))]
+  const wide = rival('z', { hosts: ['*.cluster.local'] }, created(2019))
+  const near = rival('y', { hosts: ['*.shop.svc.cluster.local'] }, created(2021))
+  const spec = { hosts: ['*.svc.cluster.local'] }
+  t.strictSame(takenFrom({}, ...rivals), ['http 3111,3112 of orders by shop/a'])
+  t.strictSame(takenFrom({}, ...rivals.toReversed()), ['http 3111,3112 of orders by shop/a'])
+  for (const others of [
+    [wide, near],
+    [near, wide],
+  ]) {
+    t.match(takenFrom({ spec }, ...others), ['http 3111,3112 of orders by shop/y'])
+  }
+})
