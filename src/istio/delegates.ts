@@ -43,9 +43,18 @@ const contradictsText = (root: StringMatch, leaf: StringMatch): boolean => {
 const contradictsMap = (root: Record<string, StringMatch> = {}, leaf: Record<string, StringMatch> = {}): boolean =>
   Object.entries(leaf).some(([key, text]) => Object.hasOwn(root, key) && contradictsText(root[key], text))
 
+const parsed = new WeakMap<Match, Conditions>()
+
+/** Read once a match: each of a root is put against each of its delegates'. */
+const conditionsOf = (match: Match): Conditions => {
+  const known = parsed.get(match) ?? (JSON.parse(match.conditions) as Conditions)
+  parsed.set(match, known)
+  return known
+}
+
 /** Istio 1.31 pilot/pkg/model/virtualservice.go, hasConflict. */
 const contradicts = (root: Match, leaf: Match): boolean => {
-  const [a, b] = [root, leaf].map(({ conditions }) => JSON.parse(conditions) as Conditions) as [Conditions, Conditions]
+  const [a, b] = [conditionsOf(root), conditionsOf(leaf)]
   return (
     (['uri', 'scheme', 'method', 'authority'] as const).some((key) => contradictsText(a[key], b[key])) ||
     (['headers', 'withoutHeaders', 'queryParams'] as const).some((key) => contradictsMap(a[key], b[key])) ||
@@ -60,8 +69,8 @@ const contradicts = (root: Match, leaf: Match): boolean => {
 
 const joined = (root: string, leaf: string): string => (root && leaf ? `${root}-${leaf}` : root || leaf)
 
-const mergeConditions = (root: string, leaf: string): string => {
-  const [a, b] = [root, leaf].map((text) => JSON.parse(text) as Conditions) as [Conditions, Conditions]
+const mergeConditions = (root: Match, leaf: Match): string => {
+  const [a, b] = [conditionsOf(root), conditionsOf(leaf)]
   const maps = (['headers', 'withoutHeaders', 'queryParams'] as const).flatMap((key) =>
     a[key] === undefined && b[key] === undefined ? [] : [[key, { ...a[key], ...b[key] }]],
   )
@@ -69,7 +78,7 @@ const mergeConditions = (root: string, leaf: string): string => {
 }
 
 const mergeMatch = (root: Match, leaf: Match): Match => {
-  const conditions = mergeConditions(root.conditions, leaf.conditions)
+  const conditions = mergeConditions(root, leaf)
   return {
     ...leaf,
     name: joined(root.name, leaf.name),
@@ -126,6 +135,9 @@ const resolvedIn = (route: Route, resolve: (host: string) => string): Route => {
   return { ...route, destinations: route.destinations.map(resolved), mirrors: route.mirrors.map(resolved) }
 }
 
+/** How many pairs of matches, of a root and its delegates, are merged. */
+const maxWork = 20_000
+
 /**
  * The routes of a VirtualService with those of its delegates in place, merged as Istio merges them.
  * Istio 1.31 pilot/pkg/model/virtualservice_controller.go, mergeVirtualServices, and virtualservice.go, MergeHTTPRoutes.
@@ -137,6 +149,7 @@ export const withDelegates = (
 ): { routes: readonly Route[]; delegations: readonly Delegation[] } => {
   if (root.routes.every(({ delegate }) => delegate === undefined)) return { routes: root.routes, delegations: [] }
   const delegations: Delegation[] = []
+  let work = 0
   const routes = root.routes.flatMap((route): readonly Route[] => {
     if (route.delegate === undefined) return [route]
     const delegate = { ...route.delegate, namespace: route.delegate.namespace || root.namespace }
@@ -150,6 +163,9 @@ export const withDelegates = (
     if (leaf.hosts.length > 0) return without('hosts')
     if (!isVisible(root.namespace, leaf)) return without('hidden')
     const leaves = leaf.routes.filter(({ protocol }) => protocol === 'http')
+    work += leaves.reduce((sum, one) => sum + Math.max(one.matches.length, 1), 0) * Math.max(route.matches.length, 1)
+    // Two small objects can ask for millions of routes. What nobody can mean is not looked at.
+    if (work > maxWork) return []
     const merged = leaves.map((one) => mergeRoute(route, resolvedIn(one, resolveIn(delegate.namespace)), delegate))
     const lost = leaves.flatMap(({ field }, index) => (merged[index] === undefined ? [field] : []))
     if (lost.length > 0) delegations.push({ ...common, kind: 'conflict', routes: lost })

@@ -2,7 +2,7 @@ import type { NamespacedName } from '../api/metadata.ts'
 import type { Destination, Protocol, Route, VirtualService } from '../api/virtual-service.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Client } from './client.ts'
-import { subsetsOf } from './destination-rules.ts'
+import { type Subsets, subsetsOf } from './destination-rules.ts'
 import { intendedService, isForeign, type Mesh, resolveShortName, serviceHost } from './hosts.ts'
 import { aliasOf, type MeshHost, type Registry } from './registry.ts'
 import { namespacesIn } from './visibility.ts'
@@ -85,6 +85,7 @@ export class Destinations {
   readonly #mesh: Mesh
   /** The namespaces that may have other subsets. */
   readonly namespaces = new Set<string>()
+  readonly #subsets = new Map<MeshHost, Subsets>()
   readonly #clustersOf: (host: string) => Clusters | undefined
 
   constructor(owner: VirtualService, client: Client, registry: Registry, view: ClusterView, mesh: Mesh) {
@@ -126,12 +127,21 @@ export class Destinations {
     }
     const { subset } = destination
     if (subset === undefined) return { ...common, kind: 'exists', ports: wanted.ports }
-    for (const rule of this.#view.destinationRules(target.host))
-      for (const one of namespacesIn(rule)) this.namespaces.add(one)
-    const subsets = subsetsOf(target, this.#client, this.#view, this.#mesh)
+    const subsets = this.#subsetsOf(target)
     return subsets.every.has(subset)
       ? { ...common, kind: 'exists', ports: wanted.ports }
       : { ...common, kind: 'subset', subset, subsets: [...subsets.some], reachable: subsets.some.has(subset) }
+  }
+
+  #subsetsOf(target: MeshHost): Subsets {
+    const known = this.#subsets.get(target)
+    if (known !== undefined) return known
+    for (const rule of this.#view.destinationRules(target.host)) {
+      for (const one of namespacesIn(rule)) this.namespaces.add(one)
+    }
+    const subsets = subsetsOf(target, this.#client, this.#view, this.#mesh)
+    this.#subsets.set(target, subsets)
+    return subsets
   }
 
   /**
@@ -164,8 +174,12 @@ export class Destinations {
     if (isForeign(host.toLowerCase(), this.#mesh)) return { kind: 'unknown' } as const
     if (this.#registry.hides(host)) return { kind: 'hidden' } as const
     const means = intendedService(destination.host, this.#owner.namespace, this.#mesh.clusterDomain)
+    // A name of two labels may as well be a host of the Internet, whose domain has the name of a namespace.
+    const isGuess =
+      means !== undefined && this.#view.service(means) === undefined && destination.host.split('.').length === 2
     const misspelt =
       means !== undefined &&
+      !isGuess &&
       host !== serviceHost(means, this.#mesh.clusterDomain) &&
       meansService(destination.host, means, this.#owner, this.#view)
     return misspelt ? ({ kind: 'form', means } as const) : ({ kind: 'missing', alias: undefined } as const)

@@ -130,6 +130,9 @@ const emitHost = (
 /** What is known of a port number, over all hosts that have it. */
 type Listener = { carries: Set<Protocol>; taken: Set<Protocol>; reserved: boolean; isUdp: boolean }
 
+/** How many tls matches are noted, each once a port. */
+const maxNotes = 100_000
+
 /** The listeners of the hosts, and what others took of them. */
 class Listeners {
   readonly #ports = new Map<number, Listener>()
@@ -137,6 +140,7 @@ class Listeners {
   /** Per port and conditions of tls matches, who serves them: another VirtualService, or this one. */
   readonly #tls = new Map<number, Map<string, { host: string; by: VirtualService } | 'own'>>()
   readonly #protocols: ReadonlySet<Protocol>
+  #notes = 0
 
   constructor(protocols: ReadonlySet<Protocol>) {
     this.#protocols = protocols
@@ -156,7 +160,7 @@ class Listeners {
         else this.#take(target.host, protocol, number, by)
         if (protocol !== 'tls' || !this.#protocols.has('tls')) continue
         for (const { conditions, by: other } of rivals.tlsConditions(target, number)) {
-          this.#tlsOf(number).set(conditions, { host: target.host, by: other })
+          this.#note(number, conditions, { host: target.host, by: other })
         }
       }
     }
@@ -170,17 +174,18 @@ class Listeners {
     this.#taken.set(key, taken)
   }
 
-  #tlsOf(port: number): Map<string, { host: string; by: VirtualService } | 'own'> {
+  #note(port: number, conditions: string, by: { host: string; by: VirtualService } | 'own'): void {
+    // Thousands of matches on thousands of ports: whether one is there twice is not worth as many notes.
+    if (++this.#notes > maxNotes) return
     const served = this.#tls.get(port) ?? new Map()
     this.#tls.set(port, served)
-    return served
+    served.set(conditions, by)
   }
 
   /** Serves a tls match on a port; tells who did before where its conditions are served already. */
   serve(port: number, conditions: string): 'another' | 'own' | undefined {
-    const served = this.#tlsOf(port)
-    const before = served.get(conditions)
-    if (before === undefined) served.set(conditions, 'own')
+    const before = this.#tls.get(port)?.get(conditions)
+    if (before === undefined) this.#note(port, conditions, 'own')
     if (before === undefined || before === 'own') return before
     this.#take(before.host, 'tls', port, before.by)
     return 'another'

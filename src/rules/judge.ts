@@ -171,7 +171,8 @@ const findInDelegate = (delegate: VirtualService, circumstances: Circumstances):
       return field === undefined ? [] : [{ finding: { ...finding, field, problem }, action }]
     }),
   )
-  // Several roots may meet the same.
+  // Several roots may meet the same: the most severe counts, which comes last.
+  found.sort((a, b) => severity.indexOf(a.action) - severity.indexOf(b.action))
   return [...new Map(found.map((one) => [`${identity(one.finding)} ${one.finding.field}`, one])).values()]
 }
 

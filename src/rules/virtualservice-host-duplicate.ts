@@ -1,5 +1,6 @@
 import { formatName } from '../api/metadata.ts'
 import type { Emission, Taken } from '../istio/emission.ts'
+import { resolveShortName } from '../istio/hosts.ts'
 import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { listed } from './wording.ts'
@@ -23,21 +24,29 @@ export const virtualServiceHostDuplicate: Rule<VirtualServiceSubject> = {
     'For sidecars Istio merges no VirtualServices. Of two for one host and port the one that is exported to the client’s namespace ' +
     'alone comes first, then the older one, and a host in full before any wildcard over it; the routes of the other are given to ' +
     'nobody. In the same namespace it is a warning, since a VirtualService that is renamed has both names for a moment.',
-  check: ({ virtualService, emission }) =>
-    emission.taken.flatMap((taken): RuleFinding[] => {
+  check: ({ virtualService, emission, policy }) => {
+    const { namespace } = virtualService
+    const listedHosts = new Set(
+      virtualService.hosts.map((host) => resolveShortName(host, namespace, policy.clusterDomain).toLowerCase()),
+    )
+    return emission.taken.flatMap((taken): RuleFinding[] => {
       const { host, protocol, by } = taken
       const ports = contested(emission, taken)
-      if (ports.length === 0) return []
+      // A wildcard is for what nobody serves by its name: it is wrong only where a route is left without any host.
+      const isListed = listedHosts.has(host.toLowerCase())
+      const isLost = emission.routes.some(({ route, dropped }) => route.protocol === protocol && dropped === 'taken')
+      if (ports.length === 0 || !(isListed || isLost)) return []
       return [
         {
           field: 'spec.hosts',
           about: `${host} ${protocol}`,
           mismatch: true,
           problem: `VirtualService ${formatName(by)} serves ${host} first (${protocol}, port ${listed(ports)})`,
-          reason: 'Istio merges none for sidecars, and these routes are given to nobody',
+          reason: 'Istio merges none for sidecars, and what these routes say of that host is given to nobody',
           fix: `put the routes into ${formatName(by)}, or take the host out of one of the two`,
-          ...(by.namespace === virtualService.namespace ? { atMost: 'warn' } : {}),
+          ...(by.namespace === namespace || !isListed ? { atMost: 'warn' } : {}),
         },
       ]
-    }),
+    })
+  },
 }

@@ -20,9 +20,10 @@ export const virtualServiceHostUnknown: Rule<VirtualServiceSubject> = {
           host.service === undefined
             ? {
                 ...common,
-                problem: `host "${host.host}" is no name that a Service can have`,
-                reason: 'nothing is emitted for it, and callers cannot resolve it',
-                fix: `write <service>.<namespace>.svc.${policy.clusterDomain}`,
+                problem: `host "${host.host}" is no name that a Service can have, and no ServiceEntry has it`,
+                reason: 'nothing is emitted for it',
+                fix: `create a ServiceEntry for it first, or write <service>.<namespace>.svc.${policy.clusterDomain}`,
+                missing: true,
               }
             : {
                 ...common,

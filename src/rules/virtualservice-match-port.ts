@@ -1,6 +1,6 @@
 import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
-import { listed } from './wording.ts'
+import { hasUnknownPorts, listed, mayBeGateways } from './wording.ts'
 
 export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
   id: 'virtualservice-match-port',
@@ -11,8 +11,7 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
     'A sidecar has one listener for each port that Services have, and a match with a port is left out of all others. Where no host ' +
     'has that port the match is nowhere: its requests fall to a later route, or to the virtual host’s own empty cluster, 503.',
   check: ({ emission }) => {
-    // As long as a host is not there, nobody knows its ports.
-    if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
+    if (hasUnknownPorts(emission)) return []
     const has80 = emission.targets.some(({ ports }) =>
       ports.some(({ number, class: one }) => number === 80 && one !== 'UDP'),
     )
@@ -25,16 +24,13 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
             mismatch: true,
             problem: 'no host has port 80',
             reason: 'sidecars have this match only while some other Service of the mesh has an HTTP port 80',
-            fix: `write a port of the hosts (${listed(emission.ports[route.protocol])}), or leave it out to match them all`,
+            fix: `write a port of the hosts (${listed(emission.ports[route.protocol]) || `they have none for ${route.protocol}`}), or leave it out to match them all`,
             atMost: 'warn',
           },
         ]
       }
       if (dropped !== 'port' || match?.port === undefined) return []
-      const mayBeGateways =
-        emission.otherGateways.length > 0 &&
-        (match.gateways.length === 0 || match.gateways.some((gateway) => gateway !== 'mesh'))
-      if (mayBeGateways) return []
+      if (mayBeGateways(emission, match)) return []
       return [
         {
           field: `${match.field}.port`,

@@ -31,7 +31,7 @@ export const virtualServiceMeshGateway: Rule<VirtualServiceSubject> = {
     if (!emission.onMesh) {
       const misspelt = gateways.findIndex(isMisspelt)
       // Another VirtualService of the same batch may serve the name on the mesh.
-      const common = { about: [...gateways].sort().join(), missing: true as const }
+      const common = { about: 'not listed', missing: true as const }
       return [
         misspelt === -1
           ? {

@@ -1,6 +1,6 @@
 import type { Protocol } from '../api/virtual-service.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
-import { listed } from './wording.ts'
+import { hasUnknownPorts, listed, mayBeGateways } from './wording.ts'
 
 const wanted: Readonly<Record<Protocol, string>> = {
   http: 'a port named http, http2 or grpc',
@@ -19,10 +19,9 @@ export const virtualServiceRouteProtocol: Rule<VirtualServiceSubject> = {
     'of a TLS port. On a port whose protocol Istio has to guess it takes `http` and `tcp`. All others are left out without a word, and ' +
     'callers reach the host’s own cluster.',
   check: ({ emission }) => {
-    // As long as a host is not there, nobody knows its ports.
-    if (emission.hosts.some(({ kind }) => kind === 'missing')) return []
+    if (hasUnknownPorts(emission)) return []
     return emission.routes.flatMap(({ route, match, dropped }) => {
-      if (dropped !== 'class') return []
+      if (dropped !== 'class' || mayBeGateways(emission, match)) return []
       const { protocol } = route
       const carrying = emission.ports[protocol]
       const has = carrying.length === 0 ? 'its hosts have none' : `its hosts have ${listed(carrying)}`

@@ -142,7 +142,7 @@ await t.test('so it does where there are several reasons for a finding', async (
     [
       'a host that no Service can have',
       'virtualservice-host-unknown',
-      wrong,
+      missing,
       `${header('VirtualService', 'shop', 'orders')} { hosts: [a.b.shop.svc.cluster.local], gateways: [mesh] } }`,
     ],
     [

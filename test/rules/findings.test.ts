@@ -363,6 +363,16 @@ await t.test('VirtualServices', async (t) => {
     [
       'every http match is for another gateway, and a tcp route for the mesh',
       { ...mesh, gateways: ['mesh', 'public'], http: elsewhere, tcp: [toRead] },
+      [],
+    ],
+    [
+      'http routes and a tcp route, which a listed gateway may serve',
+      { ...mesh, gateways: ['mesh', 'public'], http: [toRead], tcp: [toRead] },
+      [],
+    ],
+    [
+      'a tcp route on http ports, with nobody else to serve it',
+      { ...mesh, http: [toRead], tcp: [toRead] },
       [
         'deny virtualservice-route-protocol spec.tcp[0]: no port of the hosts carries tcp routes. Fix: use a port named tcp, mongo, redis or mysql (its hosts have none), or write the route as one of the protocol that the port has',
       ],
@@ -423,7 +433,7 @@ await t.test('VirtualServices', async (t) => {
       'a host that no Service can have',
       { ...mesh, hosts: ['a.b.shop.svc.cluster.local'] },
       [
-        'deny virtualservice-host-unknown spec.hosts[0]: host "a.b.shop.svc.cluster.local" is no name that a Service can have. Fix: write <service>.<namespace>.svc.cluster.local',
+        'deny virtualservice-host-unknown spec.hosts[0]: host "a.b.shop.svc.cluster.local" is no name that a Service can have, and no ServiceEntry has it. Fix: create a ServiceEntry for it first, or write <service>.<namespace>.svc.cluster.local',
       ],
     ],
     [
@@ -515,6 +525,13 @@ await t.test('VirtualServices', async (t) => {
       { ...mesh, hosts: ['portless.shop.svc.cluster.local'], http: [{ ...toRead, match: [{ port: 9 }] }] },
       [
         'deny virtualservice-match-port spec.http[0].match[0].port: no host has port 9. Fix: write a port of the hosts (they have none for http), or leave it out to match them all',
+      ],
+    ],
+    [
+      'a match on port 80, which only others have',
+      { ...mesh, hosts: ['portless.shop.svc.cluster.local'], http: [{ ...toRead, match: [{ port: 80 }] }] },
+      [
+        'warn virtualservice-match-port spec.http[0].match[0].port: no host has port 80. Fix: write a port of the hosts (they have none for http), or leave it out to match them all',
       ],
     ],
     [

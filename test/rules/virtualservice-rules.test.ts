@@ -394,6 +394,34 @@ t.test('another VirtualService that serves a host first', async (t) => {
   t.strictSame(inDryRuns({}, earlier('payments')), ['deny', 'warn'], 'it may change with the same batch')
 })
 
+t.test('a wildcard is for what nobody serves by its name', async (t) => {
+  const wildcard = { hosts: ['*.shop.svc.cluster.local'] }
+  const duplicates = (spec: object) =>
+    said(spec, { objects: [other('a', {}, inNamespace('payments'))] }).filter((text) => text.includes('duplicate'))
+  t.strictSame(duplicates(wildcard), [])
+  t.match(
+    duplicates({ hosts: ['*.svc.cluster.local'], http: [{ match: [{ port: 3111 }], ...toRead }] }),
+    [],
+    'two has the port as well',
+  )
+  const alone = { hosts: ['*rders.shop.svc.cluster.local', '*.shop.svc.cluster.local'] }
+  t.strictSame(duplicates(alone), [])
+})
+
+t.test('as long as a host is not there, nobody knows its ports', async (t) => {
+  const foreign = { hosts: [orders, 'api.example.com'] }
+  const tls = [{ match: [{ port: 443, sniHosts: ['api.example.com'] }], ...toRead }]
+  for (const spec of [{ http: [toRead, { match: [{ port: 443 }], ...toRead }] }, { tls }]) {
+    t.notMatch(said({ ...foreign, ...spec }).join(), /match-port|route-protocol/)
+  }
+})
+
+t.test('a destination of two labels is a Service only if there is one', async (t) => {
+  const to = (name: string) => said({ http: [{ route: [destination(name, 3100)] }] }).join()
+  t.match(to('read.shop'), /destination-form/)
+  t.match(to('web.shop'), /deny virtualservice-destination-unknown .*no ServiceEntry has the host "web.shop"/)
+})
+
 const atLedger = { hosts: [host('ledger', 'payments')] }
 
 check('virtualservice-host-foreign', [

@@ -155,3 +155,26 @@ t.test('an update of a Service with many addresses from before makes no request 
   await webhook.review('/mutate', updateOf(old, service('p', { externalIPs, ports: [{ name: 'http', port: 1 }] })))
   t.ok(api.requests.length < 50, `${api.requests.length} requests`)
 })
+
+t.test('routes that two small objects multiply are judged in time', async (t) => {
+  const leaf = virtualService('d', {
+    http: many(1_000, (i) => ({ match: [{ uri: { exact: `/${i}` } }], route: [{ destination: { host: 'orders' } }] })),
+  })
+  const webhook = await startWebhookServer(t, { backend: memory(service('orders'), leaf) })
+  const root = onMesh(
+    ['orders'],
+    ...many(1_000, () => ({ match: [{ port: 3111 }], delegate: { namespace: 'shop', name: 'd' } })),
+  )
+  t.ok((await seconds(() => webhook.review('/validate', root))) < 2)
+})
+
+t.test('tls matches on many ports are judged in time', async (t) => {
+  const tls = many(2_000, (i) => ({
+    match: [{ sniHosts: [`h${i}.example.com`] }],
+    route: [{ destination: { host: 'orders', port: { number: 2000 } } }],
+  }))
+  const orders = service('orders', { ports: many(1_000, (i) => ({ name: `tls-${i}`, port: 2000 + i })) })
+  const webhook = await startWebhookServer(t, { backend: memory(orders) })
+  const review = requestFor(virtualService('v', { hosts: ['orders'], gateways: ['mesh'], tls }))
+  t.ok((await seconds(() => webhook.review('/validate', review))) < 4)
+})
