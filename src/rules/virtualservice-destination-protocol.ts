@@ -12,7 +12,11 @@ const http2Only = ({ routes, targets }: Emission): ReadonlySet<Destination> => {
       ports.flatMap(({ number, class: portClass, isHttp2 }) => (portClass === 'HTTP' && isHttp2 ? [] : [number])),
     ),
   )
-  const mixed = new Set(routes.flatMap(({ route, ports }) => (ports.some((port) => others.has(port)) ? [route] : [])))
+  // On port 80 a route may be given where none of the hosts has a port.
+  const known = new Set(targets.flatMap(({ ports }) => ports.map(({ number }) => number)))
+  const mixed = new Set(
+    routes.flatMap(({ route, ports }) => (ports.some((port) => others.has(port) || !known.has(port)) ? [route] : [])),
+  )
   return new Set(
     routes.flatMap(({ route, ports }) =>
       ports.length === 0 || mixed.has(route) ? [] : [...route.destinations, ...route.mirrors],
