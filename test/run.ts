@@ -9,7 +9,7 @@ import { findOrBuildBinaries } from './testbed/binaries.ts'
 import type { Log } from './testbed/cache.ts'
 
 type Count = { passed: number; failed: number; skipped: number }
-type Result = Count & { ok: boolean }
+type Result = Count & { ok: boolean; failures?: string[] }
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
@@ -29,6 +29,10 @@ const check = async (command: string, ...args: string[]): Promise<Result> => ({
   skipped: 0,
 })
 
+/** Each failed assertion of a TAP stream, with what it says of itself; what is above it (its test, its file) in its own lines. */
+const failuresIn = (text: string): string[] =>
+  [...text.matchAll(/^( *)not ok .*\n(?:\1 {2}---\n(?:.*\n)*?\1 {2}\.\.\.\n)?/gm)].map(([failure]) => failure.trimEnd())
+
 /** Runs tap, and reads the totals at the end of its output; no total means that no test was run. */
 const tap = async (name: string, ...args: string[]): Promise<Result> => {
   const output = `.tap/${name}.tap`
@@ -43,6 +47,7 @@ const tap = async (name: string, ...args: string[]): Promise<Result> => {
     passed: count('pass'),
     failed: count('fail'),
     skipped: count('skip') + count('todo'),
+    failures: failuresIn(text),
   }
 }
 
@@ -110,6 +115,8 @@ for (const [name, stage] of Object.entries(stages)) {
   print(`== ${name}: ${result.ok ? 'ok' : 'FAILED'} in ${Math.round((performance.now() - started) / 1000)} s`)
   results.push(result)
 }
+// Once more at the end: of a long output, that is what a CI keeps.
+for (const failure of results.flatMap(({ failures = [] }) => failures)) print(`\n${failure}`)
 const sum = (key: keyof Count) => results.reduce((total, result) => total + result[key], 0)
 const broken = results.filter(({ ok, failed }) => !ok && failed === 0).length
 print(`${sum('passed')} passed, ${sum('failed') + broken} failed, ${sum('skipped')} skipped`)
