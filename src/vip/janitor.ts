@@ -29,6 +29,8 @@ export type JanitorOptions = {
   /** Told of each failure; it is tried again. */
   onError(error: unknown): void
   times?: Partial<JanitorTimes>
+  /** Milliseconds of a clock that nobody sets. */
+  now?: () => number
 }
 
 /** What a claim was when it was first seen orphaned. */
@@ -41,11 +43,13 @@ type Orphan = { uid: string; resourceVersion: string; since: number }
 export class Janitor {
   readonly #options: JanitorOptions
   readonly #times: JanitorTimes
+  readonly #now: () => number
   #orphans = new Map<string, Orphan>()
 
   constructor(options: JanitorOptions) {
     this.#options = options
     this.#times = { ...defaultTimes, ...options.times }
+    this.#now = options.now ?? (() => performance.now())
   }
 
   /** Runs until the signal is aborted. */
@@ -81,9 +85,9 @@ export class Janitor {
     if (service === undefined || metadata.stringMap('labels').get(managedByLabel) !== managedBy) return
     const [uid, resourceVersion] = [String(metadata.raw('uid')), String(metadata.raw('resourceVersion'))]
     const isUntouched = before?.uid === uid && before.resourceVersion === resourceVersion
-    const orphan = isUntouched ? before : { uid, resourceVersion, since: performance.now() }
+    const orphan = isUntouched ? before : { uid, resourceVersion, since: this.#now() }
     this.#orphans.set(address, orphan)
-    if (performance.now() - orphan.since < this.#times.grace) return
+    if (this.#now() - orphan.since < this.#times.grace) return
     // Read after the claim: a Service that was stored since has touched its claim, which is then not deleted.
     const present = await client.get('Service', service, signal)
     if (present !== undefined && parseService(present).externalIPs.includes(address)) return

@@ -12,3 +12,9 @@ export const advanceDate = (t: Test, milliseconds: number): void => {
   }
   t.intercept(globalThis, 'Date', { value: LaterDate, configurable: true, writable: true })
 }
+
+/** Until the test ends, performance.now() is so many milliseconds later in this process. Timers run as before. */
+export const advanceMonotonicClock = (t: Test, milliseconds: number): void => {
+  const now = performance.now.bind(performance)
+  t.intercept(performance, 'now', { value: () => now() + milliseconds, configurable: true, writable: true })
+}

@@ -13,12 +13,14 @@ const start = async (t: Test, grace: number, orphaned: readonly string[] = [addr
   const server = await startFakeApiServer(t)
   const collected: string[] = []
   const errors: string[] = []
+  const clock = { now: 0 }
   const janitor = new Janitor({
     client: server.client,
     orphanedClaims: () => orphaned,
     onCollected: (what, { namespace, name }) => collected.push(`${what} ${namespace}/${name}`),
     onError: (error) => errors.push((error as Error).message),
     times: { interval: 1, grace },
+    now: () => clock.now,
   })
   const stop = new AbortController()
   const run = () => {
@@ -32,15 +34,18 @@ const start = async (t: Test, grace: number, orphaned: readonly string[] = [addr
   const asked = async (count: number, what: string) => {
     while (server.log.filter((line) => line === what).length < count) await sleep(1)
   }
-  return { server, collected, errors, run, asked }
+  return { server, collected, errors, clock, run, asked }
 }
 
 t.test('a claim that nobody needs is deleted after the grace', async (t) => {
-  const { server, collected, run } = await start(t, 50)
+  const { server, collected, clock, run, asked } = await start(t, 50)
   server.put(claim(address, 'shop/orders'))
   run()
-  await sleep(20)
+  await asked(1, `GET ${path}`)
+  clock.now = 49
+  await asked(4, `GET ${path}`)
   t.strictSame(server.claims, { [address]: 'shop/orders' }, 'not before')
+  clock.now = 100
   while (collected.length === 0) await sleep(1)
   t.strictSame(server.claims, {})
   t.strictSame(collected, [`${address} shop/orders`])
@@ -64,10 +69,10 @@ t.test('a claim stays', async (t) => {
   })
 
   t.test('as long as it is touched', async (t) => {
-    const { server, run, asked } = await start(t, 5)
+    const { server, clock, run, asked } = await start(t, 5)
     server.put(claim(address, 'shop/orders'))
-    server.intercept = async () => {
-      await sleep(3)
+    server.intercept = () => {
+      clock.now += 3
       server.put(claim(address, 'shop/orders'))
       return undefined
     }
