@@ -25,16 +25,11 @@ export type Kind = keyof Objects
 /** An object of one of these kinds, projected. */
 export type KnownObject = { [K in Kind]: { kind: K; object: Objects[K] } }[Kind]
 
-/** Where the API server has a kind, and how an object of it is read. `version` is the one that we ask for. */
-export const kinds: {
-  readonly [K in Kind]: {
-    group: string
-    version: string
-    resource: string
-    namespaced: boolean
-    parse: (object: unknown) => Objects[K]
-  }
-} = {
+/** Where the API server has a kind. `version` is the one that we ask for. */
+export type Resource = { group: string; version: string; resource: string; namespaced: boolean }
+
+/** Where the API server has a kind, and how an object of it is read. */
+export const kinds: { readonly [K in Kind]: Resource & { parse: (object: unknown) => Objects[K] } } = {
   Namespace: { group: '', version: 'v1', resource: 'namespaces', namespaced: false, parse: parseNamespace },
   Service: { group: '', version: 'v1', resource: 'services', namespaced: true, parse: parseService },
   Endpoints: { group: '', version: 'v1', resource: 'endpoints', namespaced: true, parse: parseEndpoints },
@@ -75,8 +70,18 @@ export const kinds: {
   },
 }
 
+/** Every kind that the API server is asked for: those that rules ask about, and those that serve our own running. */
+export const resources = {
+  ...kinds,
+  Lease: { group: 'coordination.k8s.io', version: 'v1', resource: 'leases', namespaced: true },
+  Event: { group: 'events.k8s.io', version: 'v1', resource: 'events', namespaced: true },
+  ServiceCIDR: { group: 'networking.k8s.io', version: 'v1', resource: 'servicecidrs', namespaced: false },
+} as const satisfies Record<string, Resource>
+
+export type ResourceKind = keyof typeof resources
+
 /** Whether a cluster may do without a kind: Istio's are installed, or are not. */
-export const mayBeAbsent = (kind: Kind): boolean => kinds[kind].group === 'networking.istio.io'
+export const mayBeAbsent = (kind: ResourceKind): boolean => resources[kind].group === 'networking.istio.io'
 
 const isKind = (kind: string): kind is Kind => Object.hasOwn(kinds, kind)
 

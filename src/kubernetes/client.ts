@@ -1,8 +1,8 @@
 import { HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node'
 import { fetch, type Response } from 'undici'
 import { Fields } from '../api/fields.ts'
-import { type Kind, kinds, mayBeAbsent } from '../api/kinds.ts'
-import { isObjectName, type NamespacedName } from '../api/metadata.ts'
+import { mayBeAbsent, type ResourceKind, resources } from '../api/kinds.ts'
+import { isObjectName, type NamespacedName, readName } from '../api/metadata.ts'
 
 /** What the API server answered instead of what was asked for, or that it could not be reached. */
 export class ApiError extends Error {
@@ -94,16 +94,16 @@ export class KubernetesClient {
     }
   }
 
-  #path(kind: Kind, namespace: string, name?: string): string {
-    const { group, version, resource, namespaced } = kinds[kind]
+  #path(kind: ResourceKind, namespace: string, name?: string): string {
+    const { group, version, resource, namespaced } = resources[kind]
     const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`
     const scope = namespaced && namespace !== '' ? `/namespaces/${namespace}` : ''
     return `${root}${scope}/${resource}${name === undefined ? '' : `/${name}`}`
   }
 
   /** The object of this name (with an empty namespace where its kind is cluster-scoped); undefined where there is none, or where its kind is not installed. */
-  async get(kind: Kind, { namespace, name }: NamespacedName, signal: AbortSignal): Promise<unknown> {
-    if (!isObjectName(name) || (kinds[kind].namespaced && !isObjectName(namespace))) return undefined
+  async get(kind: ResourceKind, { namespace, name }: NamespacedName, signal: AbortSignal): Promise<unknown> {
+    if (!isObjectName(name) || (resources[kind].namespaced && !isObjectName(namespace))) return undefined
     try {
       return await this.#send(HttpMethod.GET, this.#path(kind, namespace, name), signal)
     } catch (error) {
@@ -113,7 +113,7 @@ export class KubernetesClient {
   }
 
   /** All objects of a kind; none where it is one of Istio's and not installed. No namespace, or an empty one, means all. */
-  async list(kind: Kind, selection: Selection, signal: AbortSignal): Promise<unknown[]> {
+  async list(kind: ResourceKind, selection: Selection, signal: AbortSignal): Promise<unknown[]> {
     if (selection.namespace && !isObjectName(selection.namespace)) return []
     try {
       const pages = await Array.fromAsync(this.pages(kind, selection, signal))
@@ -128,7 +128,11 @@ export class KubernetesClient {
    * All objects of a kind, page by page, and the resourceVersion at which a watch goes on. Throws ApiError: status 404 where the kind
    * is not installed, 410 where the list took so long that it cannot go on.
    */
-  async *pages(kind: Kind, { namespace = '', labels }: Selection, signal: AbortSignal): AsyncGenerator<Page, void> {
+  async *pages(
+    kind: ResourceKind,
+    { namespace = '', labels }: Selection,
+    signal: AbortSignal,
+  ): AsyncGenerator<Page, void> {
     const query = new URLSearchParams({ limit: String(pageSize) })
     if (labels !== undefined) query.set('labelSelector', labels)
     let next: string | undefined
@@ -149,7 +153,7 @@ export class KubernetesClient {
    * ApiError, also where the signal is aborted.
    */
   async watch(
-    kind: Kind,
+    kind: ResourceKind,
     query: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<AsyncGenerator<unknown, void>> {
@@ -157,31 +161,40 @@ export class KubernetesClient {
     return linesOf(await this.#open(HttpMethod.GET, path, signal), `GET ${path}`)
   }
 
-  /** Throws ApiError: status 409 where there is one of that name. */
-  create(kind: Kind, object: unknown, options: { dryRun: boolean }, signal: AbortSignal): Promise<unknown> {
-    const path = `${this.#path(kind, '')}${options.dryRun ? '?dryRun=All' : ''}`
+  /** Creates an object in the namespace that it names. Throws ApiError: status 409 where there is one of that name. */
+  create(kind: ResourceKind, object: unknown, options: { dryRun: boolean }, signal: AbortSignal): Promise<unknown> {
+    const { namespace } = readName(new Fields(object))
+    const path = `${this.#path(kind, namespace)}${options.dryRun ? '?dryRun=All' : ''}`
     return this.#send(HttpMethod.POST, path, signal, { type: 'application/json', json: object })
   }
 
   /**
-   * Deletes a cluster-scoped object if it is still what it was. Throws ApiError: status 404 where it is gone, 409 where it is another
+   * Deletes an object if it is still what it was. Throws ApiError: status 404 where it is gone, 409 where it is another
    * by now or was changed.
    */
   delete(
-    kind: Kind,
-    name: string,
+    kind: ResourceKind,
+    { namespace, name }: NamespacedName,
     was: { uid: string; resourceVersion: string },
     signal: AbortSignal,
   ): Promise<unknown> {
-    return this.#send(HttpMethod.DELETE, this.#path(kind, '', name), signal, {
+    return this.#send(HttpMethod.DELETE, this.#path(kind, namespace, name), signal, {
       type: 'application/json',
       json: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: was },
     })
   }
 
-  /** Applies a JSON merge patch to a cluster-scoped object. Throws ApiError: status 404 where there is none of that name. */
-  mergePatch(kind: Kind, name: string, patch: unknown, signal: AbortSignal): Promise<unknown> {
-    return this.#send(HttpMethod.PATCH, this.#path(kind, '', name), signal, {
+  /**
+   * Applies a JSON merge patch. Throws ApiError: status 404 where there is none of that name, 409 where the patch names a
+   * resourceVersion that is not the present one.
+   */
+  mergePatch(
+    kind: ResourceKind,
+    { namespace, name }: NamespacedName,
+    patch: unknown,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    return this.#send(HttpMethod.PATCH, this.#path(kind, namespace, name), signal, {
       type: 'application/merge-patch+json',
       json: patch,
     })

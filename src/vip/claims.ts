@@ -81,7 +81,8 @@ export class IPAddressClaims implements Claims {
    */
   async #touch(claim: unknown, signal: AbortSignal): Promise<boolean> {
     const metadata = new Fields(claim).object('metadata')
-    const [name, resourceVersion] = [String(metadata.raw('name')), metadata.raw('resourceVersion')]
+    const name = { namespace: '', name: String(metadata.raw('name')) }
+    const resourceVersion = metadata.raw('resourceVersion')
     const annotations = { 'meshvip.dev/claimed-at': new Date().toISOString() }
     try {
       await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)

@@ -91,7 +91,7 @@ export class Janitor {
     // Read after the claim: a Service that was stored since has touched its claim, which is then not deleted.
     const present = await client.get('Service', service, signal)
     if (present !== undefined && parseService(present).externalIPs.includes(address)) return
-    await client.delete('IPAddress', address, { uid, resourceVersion }, signal)
+    await client.delete('IPAddress', { namespace: '', name: address }, { uid, resourceVersion }, signal)
     onCollected(address, service)
   }
 }

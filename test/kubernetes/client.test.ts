@@ -105,7 +105,12 @@ t.test('creates, and fails with the status where it cannot', async (t) => {
 t.test('merges a patch into an object', async (t) => {
   const { server, client } = await start(t)
   server.put(claim('240.240.0.7', 'shop/orders'))
-  await client.mergePatch('IPAddress', '240.240.0.7', { metadata: { annotations: { a: 'b' } } }, inTime())
+  await client.mergePatch(
+    'IPAddress',
+    { namespace: '', name: '240.240.0.7' },
+    { metadata: { annotations: { a: 'b' } } },
+    inTime(),
+  )
   t.match(server.get('/apis/networking.k8s.io/v1/ipaddresses/240.240.0.7'), {
     metadata: {
       name: '240.240.0.7',
@@ -113,7 +118,10 @@ t.test('merges a patch into an object', async (t) => {
       labels: { 'ipaddress.kubernetes.io/managed-by': 'meshvip.dev' },
     },
   })
-  await t.rejects(client.mergePatch('IPAddress', '240.240.0.8', {}, inTime()), { name: 'ApiError', status: 404 })
+  await t.rejects(client.mergePatch('IPAddress', { namespace: '', name: '240.240.0.8' }, {}, inTime()), {
+    name: 'ApiError',
+    status: 404,
+  })
 })
 
 t.test('deletes what is still as it was', async (t) => {
@@ -123,7 +131,7 @@ t.test('deletes what is still as it was', async (t) => {
   const metadata = server.get(path)?.metadata
   const [uid, resourceVersion] = [String(metadata?.uid), String(metadata?.resourceVersion)]
   const remove = (was: { uid: string; resourceVersion: string }) =>
-    client.delete('IPAddress', '240.240.0.7', was, inTime())
+    client.delete('IPAddress', { namespace: '', name: '240.240.0.7' }, was, inTime())
   await t.rejects(remove({ uid: 'another', resourceVersion }), { name: 'ApiError', status: 409 })
   await t.rejects(remove({ uid, resourceVersion: 'another' }), { name: 'ApiError', status: 409 })
   await remove({ uid, resourceVersion })

@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import type { Test } from 'tap'
+import { type Resource, type ResourceKind, resources } from '../../src/api/kinds.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
 import { kubeConfigOf, kubeconfig } from './kubeconfig.ts'
 
@@ -33,32 +34,15 @@ export const alreadyExists = status(409, 'AlreadyExists')
 export const conflict = status(409, 'Conflict')
 export const brokenDown = status(500, 'InternalError')
 
-const roots: Readonly<Record<string, string>> = {
-  namespaces: '/api/v1',
-  services: '/api/v1',
-  endpoints: '/api/v1',
-  endpointslices: '/apis/discovery.k8s.io/v1',
-  ipaddresses: '/apis/networking.k8s.io/v1',
-  virtualservices: '/apis/networking.istio.io/v1',
-  serviceentries: '/apis/networking.istio.io/v1',
-  destinationrules: '/apis/networking.istio.io/v1',
-}
+const rootOf = ({ group, version }: Resource): string =>
+  group === '' ? `/api/${version}` : `/apis/${group}/${version}`
 
-const resourceOf: Readonly<Record<string, string>> = {
-  Namespace: 'namespaces',
-  Service: 'services',
-  Endpoints: 'endpoints',
-  EndpointSlice: 'endpointslices',
-  IPAddress: 'ipaddresses',
-  VirtualService: 'virtualservices',
-  ServiceEntry: 'serviceentries',
-  DestinationRule: 'destinationrules',
-}
+const roots = new Map(Object.values(resources).map((resource) => [resource.resource as string, rootOf(resource)]))
 
 const pathOf = ({ kind, metadata }: Raw): string => {
-  const resource = resourceOf[kind] ?? ''
+  const resource = resources[kind as ResourceKind]
   const scope = metadata.namespace === undefined ? '' : `/namespaces/${metadata.namespace}`
-  return `${roots[resource]}${scope}/${resource}/${metadata.name}`
+  return `${rootOf(resource)}${scope}/${resource.resource}/${metadata.name}`
 }
 
 /** RFC 7396. */
@@ -207,7 +191,7 @@ export class FakeApiServer {
     const { method, path } = request
     const parts = /^(\/api\/v1|\/apis\/[^/]+\/v1)(\/namespaces\/[^/]+)?\/([a-z]+)(\/[^/]+)?$/.exec(path) ?? []
     const [, root = '', scope = '', resource = '', name] = parts
-    if (roots[resource] !== root || this.uninstalled.has(resource)) return notFound
+    if (roots.get(resource) !== root || this.uninstalled.has(resource)) return notFound
     if (method === 'POST') return this.#create(request)
     if (name === undefined) return this.#list(request, { root, scope, resource })
     const present = this.#objects.get(path)
