@@ -5,14 +5,19 @@ import { type Found, identity } from './finding.ts'
 const nameOfClients = ({ client }: Emission): string =>
   client.namespace === elsewhere ? 'other namespaces' : `namespace ${client.namespace}`
 
-/** Whether clients are not given what a finding is about at all. */
-const isSpared = ({ routes }: Emission, field: string): boolean => {
-  const about = routes.filter(({ route, match }) =>
-    [match?.field ?? route.field, ...[...route.destinations, ...route.mirrors].map((one) => one.field)].some(
-      (part) => field === part || field.startsWith(`${part}.`),
-    ),
-  )
-  return about.length > 0 && about.every(({ dropped }) => dropped === 'source')
+/** Whether clients are not given what a finding's field is about at all. Looks at the routes once, however many findings there are. */
+const sparing = ({ routes }: Emission): ((field: string) => boolean) => {
+  const sparedByPart = new Map<string, boolean>()
+  for (const { route, match, dropped } of routes) {
+    const fields = [...route.destinations, ...route.mirrors].map(({ field }) => field)
+    for (const part of [match?.field ?? route.field, ...fields])
+      sparedByPart.set(part, dropped === 'source' && sparedByPart.get(part) !== false)
+  }
+  return (field) => {
+    const steps = field.split('.')
+    const around = steps.map((_, index) => sparedByPart.get(steps.slice(0, index + 1).join('.')))
+    return around.includes(true) && !around.includes(false)
+  }
 }
 
 /**
@@ -25,14 +30,15 @@ export const acrossClients = (emissions: readonly Emission[], lists: readonly (r
   const keyOf = ({ finding }: Found) => `${identity(finding)} ${finding.field}`
   const byKey = lists.map((list) => new Map(list.map((one) => [keyOf(one), one])))
   const keys = new Set(lists.flat().map(keyOf))
+  const isSpared = emissions.map(sparing)
   return [...keys].map((key) => {
     const found = byKey.map((list) => list.get(key))
     const severe = found.map((one) => one !== undefined && one.finding.atMost === undefined)
     const one = found[Math.max(severe.indexOf(true), 0)] ?? (found.find((other) => other !== undefined) as Found)
     const isSame = emissions.every(
-      (emission, index) =>
+      (_, index) =>
         (found[index] !== undefined && severe[index] === severe.includes(true)) ||
-        (found[index] === undefined && isSpared(emission, one.finding.field)),
+        (found[index] === undefined && isSpared[index]?.(one.finding.field)),
     )
     if (isSame) return one
     const concerned = emissions.filter((_, index) =>
