@@ -5,11 +5,27 @@ import type { ObjectStore } from '../view/object-store.ts'
 import type { Cluster } from '../view/view.ts'
 import { WatchedCluster, type WatchedOptions } from '../view/watched.ts'
 import { type Claims, IPAddressClaims, MemoryClaims } from '../vip/claims.ts'
+import type { Pool } from '../vip/pool.ts'
+
+/** How a virtual host was given an address, or was not. */
+export type AllocationOutcome = {
+  service: NamespacedName
+  /** Those out of which it could be. */
+  pools: readonly Pool[]
+  /** Undefined where the pools are full. */
+  address: string | undefined
+  dryRun: boolean
+  /** How often another was faster to claim what was chosen. */
+  conflicts: number
+  milliseconds: number
+}
 
 /** What an admission is decided against. */
 export type Backend = {
   cluster: Cluster
   claims: Claims
+  /** Told of each address that was asked for. */
+  onAllocation?(outcome: AllocationOutcome): void
   /** Told of what was admitted for good. A live cluster learns it from the API server. */
   admitted(object: KnownObject): void
   /** Told of what is deleted. */

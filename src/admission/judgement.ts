@@ -36,6 +36,7 @@ const told = (request: AdmissionRequest, policy: Policy, phase: Phase): Omit<Rul
     // Claims are made in mutation, and a dry run leaves none.
     claimed: phase === 'validation' && !dryRun,
     now: new Date(),
+    denialsOnly: phase === 'mutation',
   }
 }
 

@@ -5,7 +5,8 @@ import { canHaveAddress, type Service } from '../api/service.ts'
 import { isDenied } from '../rules/judge.ts'
 import { virtualHostBy } from '../rules/virtual-host.ts'
 import { allocate } from '../vip/allocator.ts'
-import { formatPools, inPool } from '../vip/pools.ts'
+import { missingFamilies, ownAddresses } from '../vip/families.ts'
+import { formatPools, inPool, poolsFor } from '../vip/pools.ts'
 import type { Backend } from './backend.ts'
 import { type Circumstances, judge } from './judgement.ts'
 import { type AdmissionRequest, type Answer, allow, type PatchOperation } from './review.ts'
@@ -30,7 +31,7 @@ const generateName = (object: unknown, uid: string): string => {
 }
 
 /** What becomes of a Service in mutation. */
-type Plan = 'nothing' | 'claim what it picked' | 'give it an address' | 'take its address back'
+type Plan = 'nothing' | 'claim what it picked' | 'give it what it lacks' | 'take its address back'
 
 /**
  * Whether `externalIPs` is what mutation wrote: then no field manager owns the field, since the API server notes owners before it
@@ -64,17 +65,45 @@ const plan = async (
     (service.ports.length === 0 && canHaveAddress(service))
   )
     return 'nothing'
-  const hasPicked = service.externalIPs.some((address) => inPool(policy.pools, address))
+  const hasPicked = ownAddresses(service.externalIPs, policy.pools).size > 0
   if (!hasPicked && !canHaveAddress(service)) return 'nothing'
   const verdict = await judge({ kind: 'Service', object: service, before }, request, 'mutation', circumstances)
   if (isDenied(verdict)) return 'nothing'
-  if (!hasPicked) return verdict.isVirtualHost ? 'give it an address' : 'nothing'
+  if (verdict.isVirtualHost && canHaveAddress(service)) return 'give it what it lacks'
+  if (!hasPicked) return 'nothing'
   const hadBeen =
     !verdict.isVirtualHost &&
     before !== undefined &&
     isDeepStrictEqual(service.externalIPs, before.externalIPs) &&
     (await circumstances.cluster.ask((view) => virtualHostBy(before, view, policy), circumstances.signal)) !== undefined
   return hadBeen && isWrittenByUs(request.object) ? 'take its address back' : 'claim what it picked'
+}
+
+/** An address for each family of which a virtual host lacks one, and a warning for each of which none is free. */
+const giveAddresses = async (
+  service: Service,
+  before: Service | undefined,
+  { cluster, claims, onAllocation }: Backend,
+  { policy, signal }: Omit<Circumstances, 'cluster'>,
+  dryRun: boolean,
+): Promise<{ addresses: string[]; warnings: string[] }> => {
+  const { pools } = policy
+  const usable = await cluster.ask((view) => poolsFor(pools, service.namespace, view), signal)
+  const addresses: string[] = []
+  const warnings: string[] = []
+  for (const family of missingFamilies(service, before, pools, usable)) {
+    const started = performance.now()
+    let conflicts = 0
+    const onConflict = () => conflicts++
+    const allocation = { cluster, claims, pools, dryRun, signal, onConflict }
+    const address = await allocate(service, family, before?.externalIPs ?? [], allocation)
+    const ofFamily = usable.filter((pool) => pool.family === family)
+    onAllocation?.({ service, pools: ofFamily, address, dryRun, conflicts, milliseconds: performance.now() - started })
+    if (address !== undefined) addresses.push(address)
+    else
+      warnings.push(`no address is free in ${formatPools(ofFamily)}: ask the owners of the cluster for a larger pool`)
+  }
+  return { addresses, warnings }
 }
 
 const mutateService = async (
@@ -90,15 +119,18 @@ const mutateService = async (
   const own = { ...service, name: service.name || generateName(request.object, request.uid) }
   const name: PatchOperation[] = service.name === '' ? [{ op: 'add', path: '/metadata/name', value: own.name }] : []
 
+  // Whether they could be had, validation says.
+  const claimPicked = async () => {
+    for (const picked of ownAddresses(own.externalIPs, policy.pools).values())
+      await claims.claim(picked, own, { dryRun, signal })
+  }
+
   switch (await plan(own, before, request, { ...circumstances, cluster })) {
     case 'nothing':
       return allow()
-    case 'claim what it picked': {
-      // Whether it could be had, validation says.
-      const [picked] = own.externalIPs.filter((address) => inPool(policy.pools, address))
-      if (picked !== undefined) await claims.claim(picked, own, { dryRun, signal })
+    case 'claim what it picked':
+      await claimPicked()
       return allow({ patch: name })
-    }
     case 'take its address back': {
       const kept = own.externalIPs.filter((address) => !inPool(policy.pools, address))
       const released = own.externalIPs.filter((address) => inPool(policy.pools, address))
@@ -107,20 +139,15 @@ const mutateService = async (
         auditAnnotations: { released: String(released) },
       })
     }
-    case 'give it an address': {
-      const allocation = { cluster, claims, pools: policy.pools, dryRun, signal }
-      const address = await allocate(own, before?.externalIPs ?? [], allocation)
-      if (address === undefined) {
-        return allow({
-          warnings: [
-            `no address is free in ${formatPools(policy.pools)}: ask the owners of the cluster for a larger pool`,
-          ],
-        })
-      }
-      const externalIPs = [...own.externalIPs, address]
+    case 'give it what it lacks': {
+      await claimPicked()
+      const given = await giveAddresses(own, before, backend, circumstances, dryRun)
+      if (given.addresses.length === 0) return allow({ patch: name, warnings: given.warnings })
+      const externalIPs = [...own.externalIPs, ...given.addresses]
       return allow({
         patch: [...name, { op: 'add', path: '/spec/externalIPs', value: externalIPs }],
-        auditAnnotations: { address },
+        warnings: given.warnings,
+        auditAnnotations: { address: String(given.addresses) },
       })
     }
   }

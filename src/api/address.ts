@@ -3,19 +3,13 @@ import { collapseIPv6Number, IPv4, IPv4CidrRange, IPv6, IPv6CidrRange } from 'ip
 /** An inclusive range of addresses of one family. */
 export type AddressRange = { family: 4 | 6; first: bigint; last: bigint }
 
+export type Address = { family: 4 | 6; value: bigint }
+
+/** The 2^bits addresses from `first` on, which is a multiple of 2^bits. */
+export type Block = { family: 4 | 6; first: bigint; bits: number }
+
 /** No address is longer, but by leading zeros; ip-num would work for seconds on a number of a million digits. */
 const maxLength = 45
-
-/** The number of an IPv4 address; undefined for anything else, leading zeros and other spellings included. */
-export const parseIPv4 = (text: string): number | undefined => {
-  if (text.length > maxLength) return undefined
-  try {
-    return Number(IPv4.fromString(text).getValue())
-  } catch {
-    // ip-num has no other way to say that a text is no address.
-    return undefined
-  }
-}
 
 /** IPv6 addresses that stand for IPv4 ones: ::ffff:0:0/96. */
 const mappedPrefix = 0xffffn
@@ -40,7 +34,9 @@ export const canonicalAddress = (text: string): string => {
   }
 }
 
-export const formatIPv4 = (address: number): string => IPv4.fromNumber(BigInt(address)).toString()
+/** An address as text, in the spelling of canonicalAddress. */
+export const formatAddress = ({ family, value }: Address): string =>
+  family === 4 ? new IPv4(value).toString() : collapseIPv6Number(new IPv6(value).toString())
 
 /** A range in CIDR notation, and whether bits are set after its prefix (240.240.0.1/16), which ip-num reads over. Undefined for any other text. */
 const readCidr = (text: string): (AddressRange & { hostBits: boolean; network: string }) | undefined => {
@@ -78,7 +74,7 @@ export const looseRange = (text: string): AddressRange | undefined => {
 }
 
 /** The family and number of an address; undefined for a text that is none. */
-export const parseAddress = (text: string): { family: 4 | 6; value: bigint } | undefined => {
+export const parseAddress = (text: string): Address | undefined => {
   const family = text.includes(':') ? 6 : 4
   if (text.length > maxLength) return undefined
   try {
@@ -88,21 +84,12 @@ export const parseAddress = (text: string): { family: 4 | 6; value: bigint } | u
   }
 }
 
-/** Whether a range contains an address; false for a text that is no address. */
-export const rangeContains = (range: AddressRange, text: string): boolean => {
-  const address = parseAddress(text)
-  return address !== undefined && covers(range, address)
-}
-
-/** Whether a range contains an address that is parsed already. */
-export const covers = (range: AddressRange, { family, value }: { family: 4 | 6; value: bigint }): boolean =>
+/** Whether a range contains an address. */
+export const covers = (range: AddressRange, { family, value }: Address): boolean =>
   family === range.family && range.first <= value && value <= range.last
 
 /** The range that contains an address, among ranges as mergeRanges gives them. */
-export const rangeAround = (
-  ranges: readonly AddressRange[],
-  address: { family: 4 | 6; value: bigint },
-): AddressRange | undefined => {
+export const rangeAround = (ranges: readonly AddressRange[], address: Address): AddressRange | undefined => {
   const isBehind = ({ family, last }: AddressRange) =>
     family < address.family || (family === address.family && last < address.value)
   let [low, high] = [0, ranges.length]

@@ -41,6 +41,10 @@ export type Service = NamespacedName & {
   externalName: string
   /** The namespaces that see it in the mesh (annotation networking.istio.io/exportTo): `.`, `*`, `~` or names; empty for the default. */
   exportTo: readonly string[]
+  /** spec.ipFamilies as 4 and 6, the primary one first; empty before the API server has said them. */
+  ipFamilies: readonly (4 | 6)[]
+  /** Whether its ipFamilyPolicy asks for an address of each family. */
+  isDualStack: boolean
   /** In canonical form. */
   externalIPs: readonly string[]
   /** status.loadBalancer.ingress[].ip, in canonical form. */
@@ -52,6 +56,16 @@ const readExportTo = (metadata: Fields): readonly string[] => {
   const annotation = metadata.has('annotations') ? metadata.object('annotations').string(exportToAnnotation) : undefined
   return annotation ? annotation.split(',').map((namespace) => namespace.trim()) : none
 }
+
+/** One of each list for all Services that have it. */
+const ipFamilies: ReadonlyMap<string, readonly (4 | 6)[]> = new Map([
+  ['IPv4', [4]],
+  ['IPv6', [6]],
+  ['IPv4,IPv6', [4, 6]],
+  ['IPv6,IPv4', [6, 4]],
+])
+
+const noFamilies: readonly (4 | 6)[] = []
 
 /** Projects a v1 Service. Throws MalformedObject. */
 export const parseService = (object: unknown): Service => {
@@ -75,6 +89,8 @@ export const parseService = (object: unknown): Service => {
     })),
     externalName: spec.string('type') === 'ExternalName' ? (spec.string('externalName') ?? '') : '',
     exportTo: readExportTo(metadata),
+    ipFamilies: ipFamilies.get(spec.strings('ipFamilies').join()) ?? noFamilies,
+    isDualStack: ['PreferDualStack', 'RequireDualStack'].includes(spec.string('ipFamilyPolicy') ?? ''),
     externalIPs: spec.strings('externalIPs').map(canonicalAddress),
     loadBalancerIPs: fields
       .object('status')

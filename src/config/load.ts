@@ -6,7 +6,7 @@ import type { Action } from '../rules/finding.ts'
 import { rules } from '../rules/index.ts'
 import { type DryRunPolicy, defaultPolicy, type Policy, type RuleActions } from '../rules/policy.ts'
 import { type LabelSelector, namePattern } from '../rules/selector.ts'
-import { createPool } from '../vip/pools.ts'
+import { createPool, overlaps, type WrittenPool } from '../vip/pools.ts'
 import { configurationSchema } from './schema.ts'
 
 /** The configuration as it is written; everything may be left out. */
@@ -15,7 +15,7 @@ type Configuration = {
   foreignHosts?: string[]
   rootNamespace?: string
   virtualHosts?: Policy['virtualHosts']
-  pools?: { cidr: string }[]
+  pools?: WrittenPool[]
   allowedExternalIPs?: string[]
   reservedPorts?: { port: number; use: string; by?: ReservedPort['by'] }[]
   dryRun?: Partial<Omit<DryRunPolicy, 'batchFieldManagers'>> & { batchFieldManagers?: string[] }
@@ -153,11 +153,15 @@ export const loadPolicy = (text: string, file: string): Policy => {
       return fail(path, (error as Error).message)
     }
   }
-  const pools = written.pools?.map(({ cidr }, index) => at(['pools', index, 'cidr'], () => createPool(cidr)))
+  const pools = written.pools?.map((pool, index) => {
+    const { cidr, exclude = [] } = pool
+    at(['pools', index, 'cidr'], () => createPool({ cidr }))
+    for (const [part, text] of exclude.entries())
+      at(['pools', index, 'exclude', part], () => createPool({ cidr, exclude: [text] }))
+    return at(['pools', index, 'exclude'], () => createPool(pool))
+  })
   pools?.forEach((pool, index) => {
-    const other = pools
-      .slice(0, index)
-      .find((p) => p.network < pool.network + pool.span && pool.network < p.network + p.span)
+    const other = pools.slice(0, index).find((before) => overlaps(before, pool))
     if (other !== undefined) fail(['pools', index, 'cidr'], `${pool.cidr} overlaps the pool ${other.cidr}`)
   })
   return Object.freeze({

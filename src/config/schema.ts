@@ -66,14 +66,27 @@ export const configurationSchema = {
       default: 'inferred',
     },
     pools: {
-      description: 'The ranges out of which virtual hosts are given their addresses, tried in this order.',
+      description:
+        'The ranges out of which virtual hosts are given their addresses, tried in this order. A virtual host of dual stack (ipFamilyPolicy) has one address of each family; any other has one.',
       type: 'array',
       minItems: 1,
       items: {
         type: 'object',
         additionalProperties: false,
         required: ['cidr'],
-        properties: { cidr: { description: 'An IPv4 range in CIDR notation.', type: 'string' } },
+        properties: {
+          cidr: { description: 'A range of IPv4 or IPv6 addresses in CIDR notation.', type: 'string' },
+          exclude: {
+            description:
+              'Addresses, or ranges in CIDR notation, of this range that are not in the pool: nobody is given them, and nobody may pick them.',
+            type: 'array',
+            items: { type: 'string' },
+          },
+          namespaceSelector: {
+            ...labelSelector,
+            description: 'The namespaces that the pool is for, by their labels; all where it is left out.',
+          },
+        },
       },
       default: [{ cidr: '240.240.0.0/16' }],
     },

@@ -36,6 +36,8 @@ export type Circumstances = Context & {
   batch: boolean
   /** By which exemptions expire. */
   now: Date
+  /** Only what is denied is of interest: nobody will be told the rest. */
+  denialsOnly?: boolean
 }
 
 export const isDenied = ({ outcomes }: Verdict): boolean => outcomes.some(({ action }) => action === 'deny')
@@ -116,7 +118,8 @@ const findInService = (
 ): { found: Found[]; by: VirtualHostBy } => {
   const { by, actionOf } = actionsFor(service, circumstances)
   const subject = { ...circumstances, service, before, isVirtualHost: by !== undefined }
-  return { found: run(serviceRules, subject, actionOf), by }
+  const rules = circumstances.denialsOnly ? serviceRules.filter((rule) => actionOf(rule) === 'deny') : serviceRules
+  return { found: run(rules, subject, actionOf), by }
 }
 
 /** Judges a Service; `before` is the object that an update replaces. */

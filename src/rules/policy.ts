@@ -50,7 +50,7 @@ export const defaultPolicy: Policy = Object.freeze({
   foreignHosts: [],
   rootNamespace: 'istio-system',
   virtualHosts: 'inferred',
-  pools: [createPool('240.240.0.0/16')],
+  pools: [createPool({ cidr: '240.240.0.0/16' })],
   allowedExternalIPs: [],
   reservedPorts,
   namespaceActions: [],

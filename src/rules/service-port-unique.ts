@@ -6,16 +6,11 @@ import { virtualHostBy } from './virtual-host.ts'
 /** Whether a Service is a virtual host takes reads of its endpoints, so that few are looked at, one after the other. */
 const maxLooks = 3
 
-/** What has an external IP most likely got it as a virtual host. */
-const hasAddress = ({ externalIPs }: Service): number => Number(externalIPs.length > 0)
-
-/** Another virtual host of the namespace that has this port. */
+/** Another virtual host of the namespace that has this port. What has an external IP most likely got it as one. */
 const otherWith = (port: number, { service, view, policy }: ServiceSubject): Service | undefined =>
-  view
-    .virtualHostCandidates(service.namespace, port)
+  Iterator.from(view.virtualHostCandidates(service.namespace, port))
     .filter((other) => !sameName(other, service))
-    .sort((a, b) => hasAddress(b) - hasAddress(a))
-    .slice(0, maxLooks)
+    .take(maxLooks)
     .find((other) => virtualHostBy(other, view, policy) !== undefined)
 
 export const servicePortUnique: Rule<ServiceSubject> = {

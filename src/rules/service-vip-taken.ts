@@ -1,5 +1,6 @@
 import { formatName, sameName } from '../api/metadata.ts'
 import type { ClusterView, Holder } from '../view/view.ts'
+import { ownAddresses } from '../vip/families.ts'
 import { otherHolder } from '../vip/holders.ts'
 import { inPool } from '../vip/pools.ts'
 import type { RuleFinding } from './finding.ts'
@@ -40,8 +41,9 @@ const checkAddress = (
     return [
       {
         ...common,
-        problem: `${address} is another address of the pool beside the first`,
-        reason: 'a Service has one, and what it takes beyond that others cannot have',
+        problem: `${address} is another address of the pools beside the first of its family`,
+        reason:
+          'a Service has one, with dual stack one of each family, and what it takes beyond that others cannot have',
         fix: 'leave it out',
       },
     ]
@@ -71,9 +73,12 @@ export const serviceVipTaken: Rule<ServiceSubject> = {
     'address of the pool has a claim on it, which the mutating webhook makes, and one address is all that a Service can have.',
   check: (subject) => {
     const { service, policy } = subject
-    const own = service.externalIPs.flatMap((address, index) =>
-      inPool(policy.pools, address) ? [{ address, field: `spec.externalIPs[${index}]` }] : [],
-    )
-    return own.flatMap(({ address, field }, index) => checkAddress(address, field, index === 0, subject))
+    const first = new Set(ownAddresses(service.externalIPs, policy.pools).values())
+    return service.externalIPs.flatMap((address, index) => {
+      if (!inPool(policy.pools, address)) return []
+      // Each of them once: the same address again is another beside the first.
+      const isFirst = first.delete(address)
+      return checkAddress(address, `spec.externalIPs[${index}]`, isFirst, subject)
+    })
   },
 }

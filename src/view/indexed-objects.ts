@@ -39,7 +39,8 @@ export class IndexedObjects<T extends NamespacedName> {
     return this.#byKey.get(key)?.slice() ?? []
   }
 
-  put(given: T): void {
+  /** Returns what it was before, and what is kept of what it is now. */
+  put(given: T): { before: T | undefined; after: T } {
     const object = this.#slim(given)
     const { namespace, name } = object
     const objects = this.#byNamespace.get(namespace) ?? new Map<string, T>()
@@ -55,6 +56,7 @@ export class IndexedObjects<T extends NamespacedName> {
       if (keyed === undefined) this.#byKey.set(key, [object])
       else keyed.push(object)
     }
+    return { before: present, after: object }
   }
 
   /** Puts an object in the place of another under the keys that both have, and takes these off `keys`. */
@@ -75,13 +77,15 @@ export class IndexedObjects<T extends NamespacedName> {
     else keyed.splice(keyed.indexOf(object), 1)
   }
 
-  delete({ namespace, name }: NamespacedName): void {
+  /** Returns what it was. */
+  delete({ namespace, name }: NamespacedName): T | undefined {
     const objects = this.#byNamespace.get(namespace)
     const present = objects?.get(name)
-    if (objects === undefined || present === undefined) return
+    if (objects === undefined || present === undefined) return undefined
     this.#size--
     if (objects.size === 1) this.#byNamespace.delete(namespace)
     else objects.delete(name)
     for (const key of new Set(this.#keysOf(present))) this.#forget(present, key)
+    return present
   }
 }

@@ -1,13 +1,15 @@
-import { type AddressRange, parseAddress, rangeAround } from '../api/address.ts'
+import { type AddressRange, type Block, parseAddress, rangeAround } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
-import type { Kind, Objects } from '../api/kinds.ts'
+import type { Kind, KnownObject, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
 import { mayBeVirtualHost, type Service } from '../api/service.ts'
+import type { ServiceEntry } from '../api/service-entry.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isWildcard, matchesEitherWay, resolveShortName } from '../istio/hosts.ts'
+import { type AddressHolder, AddressIndex } from './address-index.ts'
 import { IndexedObjects } from './indexed-objects.ts'
 import { Shared } from './shared.ts'
-import type { ClusterView, Holder } from './view.ts'
+import type { ClusterView, Held, Holder } from './view.ts'
 
 const nameOf = ({ namespace, name }: NamespacedName): NamespacedName => ({ namespace, name })
 
@@ -33,6 +35,20 @@ const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({
   ...(range === undefined ? {} : { range }),
 })
 
+const holderOf = (holder: AddressHolder): Holder => {
+  switch (holder.kind) {
+    case 'IPAddress':
+      return claimHolder(holder.object)
+    case 'Service':
+      return serviceHolder(holder.object)
+    case 'ServiceEntry':
+      return entryHolder(holder.object)
+  }
+}
+
+const isAddressHolder = (known: KnownObject): known is AddressHolder =>
+  known.kind === 'IPAddress' || known.kind === 'Service' || known.kind === 'ServiceEntry'
+
 /** How many lists of a field are shared among Services. More than these only take more memory. */
 const maxShared = 1_000
 
@@ -53,11 +69,15 @@ const delegatesOf = ({ namespace, routes }: VirtualService): NamespacedName[] =>
     delegate === undefined ? [] : [{ namespace: delegate.namespace || namespace, name: delegate.name }],
   )
 
+const portKey = (namespace: string, port: number, hasAddress: boolean): string =>
+  `${hasAddress ? 'address' : 'none'} ${namespace} ${port}`
+
 /** Objects in memory, with an index for each question that rules ask. */
 export class ObjectStore implements ClusterView {
   readonly unlistedNamespacesSelected: boolean
   readonly #clusterDomain: string
   readonly #objects: { readonly [K in Kind]: IndexedObjects<Objects[K]> }
+  readonly #addresses = new AddressIndex()
 
   constructor(options: { clusterDomain: string; unlistedNamespacesSelected: boolean }) {
     const { clusterDomain } = options
@@ -71,10 +91,10 @@ export class ObjectStore implements ClusterView {
     this.#objects = {
       Namespace: new IndexedObjects(() => []),
       Service: new IndexedObjects(
-        (service) => [
-          ...[...service.externalIPs, ...service.loadBalancerIPs].map((address) => `address ${address}`),
-          ...(mayBeVirtualHost(service) ? service.ports.map(({ port }) => `port ${service.namespace} ${port}`) : []),
-        ],
+        (service) =>
+          mayBeVirtualHost(service)
+            ? service.ports.map(({ port }) => portKey(service.namespace, port, service.externalIPs.length > 0))
+            : [],
         (service) => ({
           ...service,
           ports: ports.of(service.ports),
@@ -93,9 +113,8 @@ export class ObjectStore implements ClusterView {
         ...delegatesOf(virtualService).map((delegate) => `delegate ${formatName(delegate)}`),
       ]),
       DestinationRule: new IndexedObjects(({ host, namespace }) => [hostIn(namespace)(host)]),
-      ServiceEntry: new IndexedObjects(({ hosts, addresses, ranges }) => [
+      ServiceEntry: new IndexedObjects(({ hosts, ranges }) => [
         ...hosts.map((host) => `host ${host.toLowerCase()}`),
-        ...addresses.map((address) => `address ${address}`),
         // Few entries have any, so that these are looked through one by one.
         ...(ranges.length === 0 ? [] : ['ranges']),
       ]),
@@ -103,11 +122,20 @@ export class ObjectStore implements ClusterView {
   }
 
   put<K extends Kind>({ kind, object }: { kind: K; object: Objects[K] }): void {
-    this.#objects[kind].put(object)
+    const { before, after } = this.#objects[kind].put(object)
+    this.#replaceAddresses(kind, before, after)
   }
 
   delete(kind: Kind, name: NamespacedName): void {
-    this.#objects[kind].delete(name)
+    this.#replaceAddresses(kind, this.#objects[kind].delete(name), undefined)
+  }
+
+  #replaceAddresses<K extends Kind>(kind: K, before: Objects[K] | undefined, after: Objects[K] | undefined): void {
+    const [was, is] = [before, after].map((object) => {
+      const known = object === undefined ? undefined : ({ kind, object } as KnownObject)
+      return known !== undefined && isAddressHolder(known) ? known : undefined
+    })
+    this.#addresses.replace(was, is)
   }
 
   /** How many objects there are of a kind. */
@@ -139,8 +167,8 @@ export class ObjectStore implements ClusterView {
     return isNamespace ? services.within(namespace) : []
   }
 
-  virtualHostCandidates(namespace: string, port: number) {
-    return this.#objects.Service.under(`port ${namespace} ${port}`)
+  *virtualHostCandidates(namespace: string, port: number) {
+    for (const hasAddress of [true, false]) yield* this.#objects.Service.under(portKey(namespace, port, hasAddress))
   }
 
   serviceEntries(host: string) {
@@ -185,8 +213,8 @@ export class ObjectStore implements ClusterView {
   }
 
   claim(address: string): Holder | undefined {
-    const claim = this.#objects.IPAddress.get({ namespace: '', name: address })
-    return claim === undefined ? undefined : claimHolder(claim)
+    const claim = this.#addresses.holders(address).find(({ kind }) => kind === 'IPAddress')
+    return claim === undefined ? undefined : holderOf(claim)
   }
 
   /** The addresses that are claimed for Services which are not there, or do not list them. */
@@ -200,25 +228,28 @@ export class ObjectStore implements ClusterView {
     return this.#objects.IPAddress.under(formatName(service)).map(({ name }) => name)
   }
 
-  #rangesAround(address: string): Holder[] {
-    const entries = this.#objects.ServiceEntry.under('ranges')
-    if (entries.length === 0) return []
-    const parsed = parseAddress(address)
-    if (parsed === undefined) return []
-    return entries.flatMap((entry) => {
-      const range = rangeAround(entry.ranges, parsed)
-      return range === undefined ? [] : [entryHolder(entry, range)]
-    })
+  /** ServiceEntries that list ranges are few. */
+  *#ranges(family: 4 | 6, first: bigint, last: bigint): Generator<{ entry: ServiceEntry; range: AddressRange }> {
+    for (const entry of this.#objects.ServiceEntry.under('ranges')) {
+      const range = rangeAround(entry.ranges, { family, value: first })
+      if (range !== undefined && last <= range.last) yield { entry, range }
+    }
   }
 
   holders(address: string): readonly Holder[] {
-    const claim = this.claim(address)
-    const entries = this.#objects.ServiceEntry
-    return [
-      ...(claim === undefined ? [] : [claim]),
-      ...this.#objects.Service.under(`address ${address}`).map(serviceHolder),
-      ...entries.under(`address ${address}`).map((entry) => entryHolder(entry)),
-      ...this.#rangesAround(address),
-    ]
+    const holders = this.#addresses.holders(address).map(holderOf)
+    if (this.#objects.ServiceEntry.under('ranges').length === 0) return holders
+    const parsed = parseAddress(address)
+    if (parsed === undefined) return holders
+    const around = this.#ranges(parsed.family, parsed.value, parsed.value)
+    return [...holders, ...around.map(({ entry, range }) => entryHolder(entry, range))]
+  }
+
+  heldWithin(block: Block): Held {
+    const last = block.first + (1n << BigInt(block.bits)) - 1n
+    return {
+      addresses: this.#addresses.heldWithin(block),
+      ranges: [...this.#ranges(block.family, block.first, last)].map(({ range }) => range),
+    }
   }
 }

@@ -1,3 +1,4 @@
+import type { Block } from '../api/address.ts'
 import { MalformedObject } from '../api/fields.ts'
 import { managedBy, managedByLabel } from '../api/ip-address.ts'
 import { type Kind, type KnownObject, kinds } from '../api/kinds.ts'
@@ -177,6 +178,13 @@ export class ReadThroughView implements ClusterView {
     this.#wantAll('Service')
     this.#wantAll('ServiceEntry')
     return this.store.holders(address)
+  }
+
+  heldWithin(block: Block) {
+    this.#wantAll('Service')
+    this.#wantAll('ServiceEntry')
+    this.#wantAll('IPAddress', { labels: `${managedByLabel}=${managedBy}` })
+    return this.store.heldWithin(block)
   }
 
   claim(address: string) {

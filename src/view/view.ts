@@ -1,4 +1,4 @@
-import type { AddressRange } from '../api/address.ts'
+import type { AddressRange, Block } from '../api/address.ts'
 import type { DestinationRule } from '../api/destination-rule.ts'
 import type { EndpointSlice } from '../api/endpoint-slice.ts'
 import type { Endpoints } from '../api/endpoints.ts'
@@ -20,6 +20,14 @@ export type Holder = {
   range?: AddressRange
 }
 
+/** How much of a block of addresses is held. */
+export type Held = {
+  /** How many addresses of it, in a block of 2^8 or 2^16 of them; 0 in others, where nobody counts. */
+  addresses: number
+  /** The ranges of ServiceEntries that hold all of it. */
+  ranges: readonly AddressRange[]
+}
+
 /**
  * The questions that rules may ask about the other objects of a cluster. Answers come at once and without side effects: whoever
  * implements this has the objects at hand, or notes the question and asks again when it has (read-through.ts).
@@ -31,8 +39,8 @@ export type ClusterView = {
   service(name: NamespacedName): Service | undefined
   /** The Services under a wildcard host such as `*.shop.svc.cluster.local`. */
   servicesUnder(wildcard: string): readonly Service[]
-  /** The Services of a namespace that have this port and may be virtual hosts by their own fields. */
-  virtualHostCandidates(namespace: string, port: number): readonly Service[]
+  /** The Services of a namespace that have this port and may be virtual hosts by their own fields, those with external IPs first. */
+  virtualHostCandidates(namespace: string, port: number): Iterable<Service>
   /** The ServiceEntries that list a host in any spelling, or a wildcard over it, or, for a wildcard, any host under it. In lower case. */
   serviceEntries(host: string): readonly ServiceEntry[]
   /** The VirtualServices that list this host, in any spelling that Istio takes for it, or a wildcard over it. */
@@ -50,6 +58,8 @@ export type ClusterView = {
   endpoints(service: NamespacedName): Endpoints | undefined
   /** Who holds this address, claims first. The address in canonical form. */
   holders(address: string): readonly Holder[]
+  /** How much of a block is held. */
+  heldWithin(block: Block): Held
   /** The claim on this address alone. */
   claim(address: string): Holder | undefined
   /** The addresses that are claimed for a Service. */

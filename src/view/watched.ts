@@ -1,3 +1,4 @@
+import type { Block } from '../api/address.ts'
 import { managedBy, managedByLabel } from '../api/ip-address.ts'
 import type { Kind } from '../api/kinds.ts'
 import type { NamespacedName } from '../api/metadata.ts'
@@ -90,6 +91,10 @@ class WatchedView implements ClusterView {
 
   holders(address: string) {
     return this.#of('Service', 'ServiceEntry', 'IPAddress').holders(address)
+  }
+
+  heldWithin(block: Block) {
+    return this.#of('Service', 'ServiceEntry', 'IPAddress').heldWithin(block)
   }
 
   claim(address: string) {

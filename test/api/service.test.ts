@@ -15,6 +15,8 @@ t.test('a Service without any field has the defaults of Kubernetes', async (t) =
     ports: [],
     externalName: '',
     exportTo: [],
+    ipFamilies: [],
+    isDualStack: false,
     externalIPs: [],
     loadBalancerIPs: [],
   })
@@ -42,6 +44,8 @@ t.test('a Service is read whole', async (t) => {
         { port: 53, protocol: 'UDP' },
         { port: 9090 },
       ],
+      ipFamilies: ['IPv6', 'IPv4'],
+      ipFamilyPolicy: 'PreferDualStack',
       externalIPs: ['240.240.200.1', '192.0.2.1'],
     },
     status: { loadBalancer: { ingress: [{ ip: '198.51.100.1' }, { hostname: 'lb.example.com' }, { ip: '' }] } },
@@ -62,6 +66,8 @@ t.test('a Service is read whole', async (t) => {
     ],
     externalName: '',
     exportTo: [],
+    ipFamilies: [6, 4],
+    isDualStack: true,
     externalIPs: ['240.240.200.1', '192.0.2.1'],
     loadBalancerIPs: ['198.51.100.1'],
   })

@@ -21,7 +21,7 @@ t.test('the defaults are those of the runbook', async (t) => {
     foreignHosts: [],
     rootNamespace: 'istio-system',
     virtualHosts: 'inferred',
-    pools: [{ cidr: '240.240.0.0/16', network: 0xf0f00000, span: 65536 }],
+    pools: [{ cidr: '240.240.0.0/16', family: 4, first: 0xf0f00000n, last: 0xf0f0ffffn, excluded: [] }],
     allowedExternalIPs: [],
     namespaceActions: [],
     enforcement: 'enforce',
@@ -79,6 +79,8 @@ virtualHosts: labelled
 pools:
   - cidr: 240.241.0.0/16
   - cidr: 10.0.0.0/24
+    exclude: [10.0.0.0/29, 10.0.0.8]
+    namespaceSelector: { matchLabels: { team: shop } }
 allowedExternalIPs: [192.0.2.0/24, fd00::/120]
 reservedPorts:
   - { port: 15021, use: health checks }
@@ -92,8 +94,15 @@ docsURL: https://docs.example.com/meshvip
     rootNamespace: 'mesh-config',
     virtualHosts: 'labelled',
     pools: [
-      { cidr: '240.241.0.0/16', network: 0xf0f10000, span: 65536 },
-      { cidr: '10.0.0.0/24', network: 0x0a000000, span: 256 },
+      { cidr: '240.241.0.0/16', family: 4, first: 0xf0f10000n, last: 0xf0f1ffffn, excluded: [] },
+      {
+        cidr: '10.0.0.0/24',
+        family: 4,
+        first: 0x0a000000n,
+        last: 0x0a0000ffn,
+        excluded: [{ family: 4, first: 0x0a000000n, last: 0x0a000008n }],
+        namespaceSelector: { matchLabels: { team: 'shop' } },
+      },
     ],
     allowedExternalIPs: [
       { family: 4, first: 0xc0000200n, last: 0xc00002ffn },
@@ -171,15 +180,20 @@ t.test('a configuration that is wrong says where, and what was expected', async 
     ['pools:\n  - cidr: 240.240.0.0/16\n  - {}', "3:5: pools[1]: must have required property 'cidr'"],
     ['pools:\n  - cidr: 5', '2:11: pools[0].cidr: must be string'],
     ['pools:\n  - cidr: x', '2:11: pools[0].cidr: x is no range in CIDR notation, such as 240.240.0.0/16'],
-    ['pools:\n  - cidr: fd00::/64', '2:11: pools[0].cidr: fd00::/64 is no IPv4 range'],
+    [
+      'pools:\n  - cidr: 10.0.0.0/24\n    exclude: [10.0.0.1, 10.1.0.0/24]',
+      '3:25: pools[0].exclude[1]: 10.1.0.0/24 is no part of 10.0.0.0/24',
+    ],
+    [
+      'pools:\n  - cidr: 10.0.0.0/24\n    exclude: [10.0.0.0/25, 10.0.0.128/25]',
+      '3:14: pools[0].exclude: all of 10.0.0.0/24 is excluded',
+    ],
+    ['pools:\n  - cidr: fd00::/48\n  - cidr: fd00::/64', '3:11: pools[1].cidr: fd00::/64 overlaps the pool fd00::/48'],
     [
       'pools:\n  - cidr: 240.240.0.1/16',
       '2:11: pools[0].cidr: 240.240.0.1/16 has bits set after its prefix: did you mean 240.240.0.0/16?',
     ],
-    [
-      'pools:\n  - cidr: 10.0.0.0/31',
-      '2:11: pools[0].cidr: 10.0.0.0/31 has no address beside its network and broadcast address',
-    ],
+    ['pools:\n  - cidr: 10.0.0.0/31', '2:11: pools[0].cidr: 10.0.0.0/31 has no address beside its first and last one'],
     [
       'allowedExternalIPs:\n  - 192.0.2.0/24\n  - 192.0.2.1',
       '3:5: allowedExternalIPs[1]: 192.0.2.1 is no range in CIDR notation, such as 240.240.0.0/16',
@@ -286,7 +300,7 @@ t.test('a field that there is not says so, and which there are', async (t) => {
     ['pool: []', /^ConfigurationError: meshvip\.yaml:1:7: pool: there is no such field; there are clusterDomain, /],
     [
       'pools: [{ cidr: 10.0.0.0/8, name: a }]',
-      /^ConfigurationError: meshvip\.yaml:1:35: pools\[0\]\.name: there is no such field; there are cidr$/,
+      /^ConfigurationError: meshvip\.yaml:1:35: pools\[0\]\.name: there is no such field; there are cidr, exclude, namespaceSelector$/,
     ],
     ['rules: { service-port-81: deny }', /rules\.service-port-81: there is no such field; there are service-port-80, /],
     ['rules: { 80: deny }', /rules\.80: there is no such field; there are service-port-80, /],

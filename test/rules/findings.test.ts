@@ -161,15 +161,15 @@ await t.test('Services', async (t) => {
       'more than one address of the pool, even for an ordinary Service',
       { ports, selector: { app: 'a' }, externalIPs: ['240.240.0.4', '240.240.0.8', '240.240.0.9'] },
       [
-        'deny service-vip-taken spec.externalIPs[1]: 240.240.0.8 is another address of the pool beside the first. Fix: leave it out',
-        'deny service-vip-taken spec.externalIPs[2]: 240.240.0.9 is another address of the pool beside the first. Fix: leave it out',
+        'deny service-vip-taken spec.externalIPs[1]: 240.240.0.8 is another address of the pools beside the first of its family. Fix: leave it out',
+        'deny service-vip-taken spec.externalIPs[2]: 240.240.0.9 is another address of the pools beside the first of its family. Fix: leave it out',
       ],
     ],
     [
-      'the broadcast address of a pool is not in it',
+      'the last address of a pool is not in it',
       { ports, externalIPs: ['240.240.255.255', '240.240.0.4'] },
       [
-        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.255.255 is the broadcast address of 240.240.0.0/16, which nobody is given. Fix: leave externalIPs out: a free address is written in',
+        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.255.255 is the last address of 240.240.0.0/16, which nobody is given. Fix: leave externalIPs out: a free address is written in',
       ],
     ],
     [
@@ -187,10 +187,10 @@ await t.test('Services', async (t) => {
       ],
     ],
     [
-      'the network address of a pool is not in it',
+      'the first address of a pool is not in it',
       { ports, externalIPs: ['240.240.0.0', '240.240.0.4'] },
       [
-        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.0.0 is the network address of 240.240.0.0/16, which nobody is given. Fix: leave externalIPs out: a free address is written in',
+        'deny service-vip-outside-pool spec.externalIPs[0]: 240.240.0.0 is the first address of 240.240.0.0/16, which nobody is given. Fix: leave externalIPs out: a free address is written in',
       ],
     ],
     ['allowed ranges', { ports, externalIPs: ['198.51.100.7', '2001:db8::1', '240.240.0.4'] }, []],

@@ -18,7 +18,7 @@ export const storeOf = (...objects: object[]): ObjectStore => {
 /** A cluster in memory with these objects in it. */
 export const memory = (...objects: object[]): Backend => memoryBackend(storeOf(...objects))
 
-export const policyWithPool = (cidr: string): Policy => ({ ...defaultPolicy, pools: [createPool(cidr)] })
+export const policyWithPool = (cidr: string): Policy => ({ ...defaultPolicy, pools: [createPool({ cidr })] })
 
 /** What a review is answered under, with ten seconds for it. */
 export const under = (policy: Policy = defaultPolicy): Omit<Circumstances, 'cluster'> => ({

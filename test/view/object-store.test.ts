@@ -61,7 +61,7 @@ t.test('an empty store knows nothing', async (t) => {
   t.strictSame(store.virtualServices('orders.shop.svc.cluster.local'), [])
   t.strictSame(store.virtualServicesTo('orders.shop.svc.cluster.local'), [])
   t.strictSame(store.destinationRules('orders.shop.svc.cluster.local'), [])
-  t.strictSame(store.virtualHostCandidates('shop', 80), [])
+  t.strictSame(names(store.virtualHostCandidates('shop', 80)), [])
   t.strictSame(store.endpointSlices(inShop('orders')), [])
   t.strictSame(store.holders('240.240.0.1'), [])
   t.equal(store.claim('240.240.0.1'), undefined)

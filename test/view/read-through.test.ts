@@ -104,7 +104,7 @@ t.test('each question is answered out of what it reads', async (t) => {
     ],
     [
       'the Services of a namespace that may be virtual hosts',
-      (view) => names(view.virtualHostCandidates('shop', 3111)),
+      (view) => names([...view.virtualHostCandidates('shop', 3111)]),
       ['orders', 'carts'],
       ['/api/v1/namespaces/shop/services'],
     ],

@@ -74,7 +74,7 @@ t.test('what is in view is answered without a read', async (t) => {
     view.virtualServicesWithDelegate({ namespace: 'shop', name: 'routes' }).length,
     view.virtualServicesTo('carts.shop.svc.cluster.local').length,
     view.destinationRules('orders.shop.svc.cluster.local').length,
-    view.virtualHostCandidates('shop', 3111).length,
+    [...view.virtualHostCandidates('shop', 3111)].length,
     view.holders('240.240.0.7').map(({ kind }) => kind),
     view.claimsOf(orders),
   ])
@@ -214,7 +214,7 @@ t.test('to confirm who has a port, those that are known to have it are read, and
   const { server, reads, cluster, showAll } = await start(t)
   await showAll()
   const confirmed = cluster.decide(
-    (view) => view.virtualHostCandidates('shop', 3111).map(({ name }) => name),
+    (view) => [...view.virtualHostCandidates('shop', 3111)].map(({ name }) => name),
     () => true,
     AbortSignal.timeout(5_000),
   )

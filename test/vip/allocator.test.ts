@@ -7,7 +7,7 @@ import { type Claims, MemoryClaims } from '../../src/vip/claims.ts'
 import { candidateAddresses, createPool } from '../../src/vip/pools.ts'
 
 const orders = { namespace: 'shop', name: 'orders' }
-const pools = [createPool('10.0.0.0/29')]
+const pools = [createPool({ cidr: '10.0.0.0/29' })]
 
 /** The candidates of shop/orders in this pool: 6, 4, 5, 2, 3, 1. */
 const candidate = (...last: number[]) => last.map((byte) => `10.0.0.${byte}`)
@@ -94,60 +94,78 @@ t.test('which address a Service gets', async (t) => {
     ],
   ]
   for (const [story, objects, previous, expected] of rows) {
-    t.equal(await allocate(orders, previous, setUp(...objects)), expected, story)
+    t.equal(await allocate(orders, 4, previous, setUp(...objects)), expected, story)
   }
 })
 
 t.test('a Service of the same name in another namespace is another one', async (t) => {
   const circumstances = setUp(service('orders', '10.0.0.6'))
-  t.not(await allocate({ namespace: 'test', name: 'orders' }, ['10.0.0.6'], circumstances), '10.0.0.6')
+  t.not(await allocate({ namespace: 'test', name: 'orders' }, 4, ['10.0.0.6'], circumstances), '10.0.0.6')
 })
 
-t.test(
-  'of a large pool that is almost full the last address is found, and others are answered meanwhile',
-  async (t) => {
-    const pools = [createPool('10.0.0.0/20')]
-    const all = Array.from({ length: 4094 }, (_, index) => `10.0.${(index + 1) >> 8}.${(index + 1) & 255}`)
-    const [last = ''] = [...candidateAddresses(pools, 'shop/orders')].slice(-1)
-    const circumstances = { ...setUp(service('pay', ...all.filter((address) => address !== last))), pools }
-    let turns = 0
-    const timer = setInterval(() => turns++)
-    t.equal(await allocate(orders, [], circumstances), last)
-    clearInterval(timer)
-    t.ok(turns > 0)
-    circumstances.store.delete('IPAddress', { namespace: '', name: last })
-    const over = new AbortController()
-    const searching = allocate(orders, [], { ...circumstances, signal: over.signal })
-    over.abort()
-    await t.rejects(searching, { name: 'AbortError' })
-  },
-)
+t.test('of a large pool that is almost full the last address is found without looking at all the others', async (t) => {
+  const pools = [createPool({ cidr: '10.0.0.0/16' })]
+  const all = Array.from({ length: 65534 }, (_, index) => `10.0.${(index + 1) >> 8}.${(index + 1) & 255}`)
+  const [last = ''] = [...candidateAddresses(pools, 'shop/orders')].slice(-1)
+  const circumstances = { ...setUp(service('pay', ...all.filter((address) => address !== last))), pools }
+  const look = t.capture(circumstances.store, 'holders', circumstances.store.holders)
+  t.equal(await allocate(orders, 4, [], circumstances), last)
+  t.ok(
+    look().length <= 3 * 256,
+    'those of its own block, and of two that have fewer since one address is not in the pool',
+  )
+  t.equal(await allocate({ namespace: 'shop', name: 'late' }, 4, [], circumstances), undefined)
+})
+
+t.test('the ranges of ServiceEntries are passed over', async (t) => {
+  const pools = [createPool({ cidr: 'fd00::/48' })]
+  const circumstances = { ...setUp(serviceEntry('fd00:0:0:8000::/49', 'fd00::/50')), pools }
+  const address = await allocate(orders, 6, [], circumstances)
+  t.match(address, /^fd00::[4-7]/)
+  t.equal(await allocate(orders, 6, [], circumstances), address)
+})
+
+t.test('a Service is given an address of the pools that are for its namespace', async (t) => {
+  const ofStock = createPool({ cidr: '10.0.0.0/29', namespaceSelector: { matchLabels: { team: 'stock' } } })
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels: { team: 'shop' } } }
+  const circumstances = { ...setUp(namespace), pools: [ofStock, createPool({ cidr: '10.9.0.0/30' })] }
+  t.equal(await allocate(orders, 4, [], circumstances), '10.9.0.2')
+  t.equal(await allocate(orders, 4, ['10.0.0.3'], circumstances), '10.0.0.3', 'but keeps what it had before')
+  t.equal(await allocate(orders, 6, [], circumstances), undefined, 'of no other family')
+})
+
+t.test('whoever is faster is told of', async (t) => {
+  const { claims } = contested('10.0.0.6', '10.0.0.4')
+  const conflicts: string[] = []
+  await allocate(orders, 4, [], { ...setUp(), claims, onConflict: (address) => conflicts.push(address) })
+  t.strictSame(conflicts, candidate(6, 4))
+})
 
 t.test('a second pool takes what the first cannot', async (t) => {
   const circumstances = setUp(service('pay', '10.0.0.1', '10.0.0.2'))
-  const small = [createPool('10.0.0.0/30'), createPool('10.9.0.0/30')]
-  t.equal(await allocate(orders, [], { ...circumstances, pools: small }), '10.9.0.2')
+  const small = [createPool({ cidr: '10.0.0.0/30' }), createPool({ cidr: '10.9.0.0/30' })]
+  t.equal(await allocate(orders, 4, [], { ...circumstances, pools: small }), '10.9.0.2')
 })
 
 t.test('what is allocated is claimed, and comes again when asked again', async (t) => {
   const circumstances = setUp()
-  t.equal(await allocate(orders, [], circumstances), '10.0.0.6')
+  t.equal(await allocate(orders, 4, [], circumstances), '10.0.0.6')
   t.strictSame(circumstances.store.claim('10.0.0.6')?.service, orders)
-  t.equal(await allocate(orders, [], circumstances), '10.0.0.6')
+  t.equal(await allocate(orders, 4, [], circumstances), '10.0.0.6')
   t.strictSame(circumstances.store.claimsOf(orders), ['10.0.0.6'])
 })
 
 t.test('a dry run comes to the same address and leaves nothing behind', async (t) => {
   const circumstances = setUp(service('pay', '10.0.0.6'))
-  t.equal(await allocate(orders, [], { ...circumstances, dryRun: true }), '10.0.0.4')
+  t.equal(await allocate(orders, 4, [], { ...circumstances, dryRun: true }), '10.0.0.4')
   t.strictSame(circumstances.store.claimsOf(orders), [])
-  t.equal(await allocate(orders, [], circumstances), '10.0.0.4')
+  t.equal(await allocate(orders, 4, [], circumstances), '10.0.0.4')
 })
 
 t.test('no two Services get the same address, and the pool is used to the last one', async (t) => {
   const circumstances = setUp()
   const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
-  const given = await Promise.all(names.map((name) => allocate({ namespace: 'shop', name }, [], circumstances)))
+  const given = await Promise.all(names.map((name) => allocate({ namespace: 'shop', name }, 4, [], circumstances)))
   t.strictSame(given.filter((address) => address !== undefined).sort(), candidate(1, 2, 3, 4, 5, 6))
   t.equal(given.filter((address) => address === undefined).length, 1)
 })
@@ -166,7 +184,7 @@ const contested = (...taken: string[]) => {
 
 t.test('where somebody was faster, the next candidate is claimed, and no address twice', async (t) => {
   const { claims, asked } = contested('10.0.0.3', '10.0.0.6', '10.0.0.4')
-  t.equal(await allocate(orders, ['10.0.0.3'], { ...setUp(), claims }), '10.0.0.5')
+  t.equal(await allocate(orders, 4, ['10.0.0.3'], { ...setUp(), claims }), '10.0.0.5')
   t.strictSame(
     asked.map(({ address }) => address),
     candidate(3, 6, 4, 5),
@@ -175,7 +193,7 @@ t.test('where somebody was faster, the next candidate is claimed, and no address
 
 t.test('where every address is lost to others, there is none', async (t) => {
   const { claims, asked } = contested(...candidate(1, 2, 3, 4, 5, 6))
-  t.equal(await allocate(orders, [], { ...setUp(), claims }), undefined)
+  t.equal(await allocate(orders, 4, [], { ...setUp(), claims }), undefined)
   t.equal(asked.length, 6)
 })
 
@@ -183,7 +201,7 @@ t.test('a claim is made under the request: its dry run, its time', async (t) => 
   const circumstances = setUp()
   for (const dryRun of [true, false]) {
     const { claims, asked } = contested()
-    await allocate(orders, [], { ...circumstances, claims, dryRun })
+    await allocate(orders, 4, [], { ...circumstances, claims, dryRun })
     t.strictSame(
       asked.map((options) => options.dryRun),
       [dryRun],
@@ -194,11 +212,11 @@ t.test('a claim is made under the request: its dry run, its time', async (t) => 
 
 t.test('a cluster that cannot be reached in time is no answer', async (t) => {
   const late = new Error('out of time')
-  await t.rejects(allocate(orders, [], { ...setUp(), signal: AbortSignal.abort(late) }), late)
+  await t.rejects(allocate(orders, 4, [], { ...setUp(), signal: AbortSignal.abort(late) }), late)
 })
 
 t.test('a claim that cannot be made is no answer', async (t) => {
   const broken = new Error('connection refused')
   const claims: Claims = { claim: () => Promise.reject(broken) }
-  await t.rejects(allocate(orders, [], { ...setUp(), claims }), broken)
+  await t.rejects(allocate(orders, 4, [], { ...setUp(), claims }), broken)
 })
