@@ -449,12 +449,12 @@ export const mutations = {
     for (const route of spec.http ?? []) route.match = [{ port: choose(allPorts) ?? port80 }]
   }),
   'delegate: another path': toDelegate(({ spec }, root) => {
-    root.match = (root.match ?? [{}]).map((match) => ({ ...match, uri: { prefix: '/root' } }))
+    root.match = (root.match ?? [{}]).map((match) => ({ ...match, uri: { prefix: '/part' } }))
     for (const route of spec.http ?? []) route.match = [{ uri: { prefix: '/other' } }]
   }),
   'delegate: path of its root': toDelegate(({ spec }, root) => {
-    root.match = (root.match ?? [{}]).map((match) => ({ ...match, uri: { prefix: '/root' } }))
-    for (const route of spec.http ?? []) route.match = [{ uri: { prefix: '/root/below' } }]
+    root.match = (root.match ?? [{}]).map((match) => ({ ...match, uri: { prefix: '/part' } }))
+    for (const route of spec.http ?? []) route.match = [{ uri: { prefix: '/part/below' } }]
   }),
   'delegate: exported': toDelegate(({ spec }, _, __, choose) => {
     Object.assign(spec, exportedTo(choose(exportScopes.slice(1))))
