@@ -15,7 +15,7 @@ import {
   parseServiceHost,
   resolveShortName,
 } from './hosts.ts'
-import { reservedPorts } from './ports.ts'
+import { isLeftOut } from './ports.ts'
 import type { PortClass } from './protocol.ts'
 import { type MeshHost, Registry } from './registry.ts'
 import { Rivals, routesOf } from './rivals.ts'
@@ -90,10 +90,6 @@ export const protocolsOf: Readonly<Record<PortClass, readonly Protocol[]>> = {
   UDP: [],
 }
 
-/** What a port of a host carries; an HTTP port that Istio keeps for itself has no listener. */
-const carriedBy = ({ number, class: portClass }: MeshHost['ports'][number]): readonly Protocol[] =>
-  portClass === 'HTTP' && reservedPorts.get(number)?.skipsHttp ? [] : protocolsOf[portClass]
-
 const emitHost = (
   host: string,
   field: string,
@@ -152,8 +148,11 @@ class Listeners {
       const listener = this.#ports.get(number) ?? { carries: new Set(), taken: new Set(), reserved: false, isUdp: true }
       this.#ports.set(number, listener)
       if (port.class !== 'UDP') listener.isUdp = false
-      if (port.class === 'HTTP' && reservedPorts.get(number)?.skipsHttp) listener.reserved = true
-      for (const protocol of carriedBy(port)) {
+      if (isLeftOut(port)) {
+        listener.reserved = true
+        continue
+      }
+      for (const protocol of protocolsOf[port.class]) {
         if ((protocol !== 'http') !== isForConnections) continue
         const by = this.#protocols.has(protocol) ? rivals.takerOf(target, protocol, number) : undefined
         if (by === undefined) listener.carries.add(protocol)

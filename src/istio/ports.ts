@@ -1,3 +1,5 @@
+import type { PortClass } from './protocol.ts'
+
 /** What a sidecar, or istiod, uses a port for. */
 export type ReservedPort = {
   use: string
@@ -29,3 +31,7 @@ export const reservedPorts: ReadonlyMap<number, ReservedPort> = new Map<number, 
   [15014, { use: "istiod's metrics", by: 'istiod' }],
   [15017, { use: "istiod's webhooks", by: 'istiod' }],
 ])
+
+/** Whether Istio leaves out the listener of a port: an HTTP one of a number that sidecars use themselves. */
+export const isLeftOut = ({ number, class: portClass }: { number: number; class: PortClass }): boolean =>
+  portClass === 'HTTP' && reservedPorts.get(number)?.skipsHttp === true

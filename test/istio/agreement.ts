@@ -5,7 +5,7 @@ import { type Client, isOnMesh } from '../../src/istio/client.ts'
 import { Destinations, isIdle } from '../../src/istio/destinations.ts'
 import { type Emission, emit, protocolsOf, type RouteEmission } from '../../src/istio/emission.ts'
 import type { Mesh } from '../../src/istio/hosts.ts'
-import { reservedPorts } from '../../src/istio/ports.ts'
+import { isLeftOut } from '../../src/istio/ports.ts'
 import { aliasOf, isWithoutAddress, type MeshHost, Registry } from '../../src/istio/registry.ts'
 import { comesBefore } from '../../src/istio/rivals.ts'
 import { isVisible } from '../../src/istio/visibility.ts'
@@ -44,7 +44,7 @@ const linesFor = (
     }
     const destinations = route.destinations.filter((destination) => !isIdle(destination, route))
     const clusters = destinations.map((one) => ({ name: cluster(one), weight: one.weight ?? 0 }))
-    const to = route.answers ? 'answers' : `-> ${weighted(route.destinations.length === 1 ? clusters : clusters)}`
+    const to = route.answers ? 'answers' : `-> ${weighted(clusters)}`
     const mirrors = route.answers ? [] : route.mirrors.map(cluster)
     const owner = `${virtualService.namespace}/${virtualService.name}`
     return [owner, ...(protocol === 'http' ? [name] : []), to, ...mirrors.map((one) => `copied to ${one}`)].join(' ')
@@ -88,7 +88,7 @@ const ourTable = (view: ObjectStore, client: Client, mesh: Mesh): { table: Table
             (taken) => taken.host === target.host && taken.protocol === protocol && taken.ports.includes(number),
           )
           if (!isServed || isTaken) continue
-          if (portClass === 'HTTP' && reservedPorts.get(number)?.skipsHttp) continue
+          if (isLeftOut(port)) continue
           const lines = linesFor(virtualService, emission, protocol, number, clusterOf)
           const key = `${protocol} ${target.host}:${number}`
           if (lines.length > 0) table.set(key, [...(table.get(key) ?? []), ...lines])
