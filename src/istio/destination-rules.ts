@@ -1,8 +1,9 @@
 import type { DestinationRule } from '../api/destination-rule.ts'
 import type { ClusterView } from '../view/view.ts'
 import { type Client, hasLabels } from './client.ts'
+import { oldestFirst } from './creation-order.ts'
 import { isWildcard, type Mesh, matchesHost, resolveShortName } from './hosts.ts'
-import { compare, type MeshHost } from './registry.ts'
+import type { MeshHost } from './registry.ts'
 
 /** Rules for one host that istiod has made one of. */
 type Merged = { exportTo: ReadonlySet<string>; selector: DestinationRule['workloadSelector']; subsets: Set<string> }
@@ -25,9 +26,7 @@ const isExportedTo = (client: string, { exportTo }: Merged): boolean =>
   exportTo.size === 0 || exportTo.has('*') || exportTo.has(client)
 
 const withSelectorsAndOldestFirst = (a: DestinationRule, b: DestinationRule): number =>
-  Number(a.workloadSelector === undefined) - Number(b.workloadSelector === undefined) ||
-  compare(a.created || '~', b.created || '~') ||
-  compare(a.name, b.name)
+  Number(a.workloadSelector === undefined) - Number(b.workloadSelector === undefined) || oldestFirst(a, b)
 
 const sameLabels = (a: Merged['selector'], b: Merged['selector']): boolean =>
   a?.size === b?.size && [...(a ?? [])].every(([name, value]) => b?.get(name) === value)

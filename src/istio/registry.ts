@@ -3,6 +3,7 @@ import { isHeadless, type Service } from '../api/service.ts'
 import type { ServiceEntry } from '../api/service-entry.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Client } from './client.ts'
+import { oldestFirst } from './creation-order.ts'
 import { isWildcard, type Mesh, matchesHost, parseServiceHost, serviceHost } from './hosts.ts'
 import { isHttp2Protocol, type PortClass, portClass, protocolClass, speaksHttp2 } from './protocol.ts'
 import { type Exported, isPublic, isVisible, namespacesIn, visibilityFrom } from './visibility.ts'
@@ -60,17 +61,11 @@ const merged = (lists: readonly (readonly MeshPort[])[]): MeshPort[] =>
     ).values(),
   ].reverse()
 
-const oldestFirst = (a: ServiceEntry, b: ServiceEntry): number =>
-  compare(a.created || '~', b.created || '~') || compare(a.name, b.name) || compare(a.namespace, b.namespace)
-
 /** Istio 1.31 pilot/pkg/model/sidecar.go, canMergeServices; entries that select workloads by other labels are taken for alike. */
 const canMerge = (a: ServiceEntry, b: ServiceEntry): boolean =>
   a.resolution === b.resolution &&
   new Set(a.exportTo).size === new Set(b.exportTo).size &&
   a.exportTo.every((one) => b.exportTo.includes(one))
-
-/** As Go's strings.Compare. */
-export const compare = (a: string, b: string): number => Number(a > b) - Number(a < b)
 
 /** The hosts that the sidecars of a client know, each looked up once. */
 export class Registry {

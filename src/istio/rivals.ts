@@ -2,21 +2,18 @@ import { sameName } from '../api/metadata.ts'
 import type { Protocol, Route, VirtualService } from '../api/virtual-service.ts'
 import type { ClusterView } from '../view/view.ts'
 import { type Client, isForSomePods, isOnMesh, notGiven } from './client.ts'
+import { oldestFirst } from './creation-order.ts'
 import { type Delegation, withDelegates } from './delegates.ts'
 import { isWildcard, type Mesh, matchesEitherWay, matchesHost, resolveShortName } from './hosts.ts'
-import { compare, type MeshHost } from './registry.ts'
+import type { MeshHost } from './registry.ts'
 import { isPublic, isVisible, namespacesIn, visibilityFrom } from './visibility.ts'
-
-/** Whether the order of creation puts one before another; what is not stored yet comes last. */
-const isEarlier = (a: VirtualService, b: VirtualService): boolean =>
-  (compare(a.created || '~', b.created || '~') || compare(a.name, b.name) || compare(a.namespace, b.namespace)) < 0
 
 const ranks = { private: 0, exported: 1, public: 2, hidden: 3 }
 
 /** Whether a client is given one VirtualService before another: Istio 1.31 pilot/pkg/model/virtualservice.go, SelectVirtualServices. */
 export const comesBefore = (a: VirtualService, b: VirtualService, client: string): boolean => {
   const order = ranks[visibilityFrom(client, a)] - ranks[visibilityFrom(client, b)]
-  return order === 0 ? isEarlier(a, b) : order < 0
+  return (order || oldestFirst(a, b)) < 0
 }
 
 /** The routes of a VirtualService with those of its delegates; `delegate` is one of these as it is about to be. */
