@@ -10,7 +10,10 @@ const maxClients = 10
 
 const anyPodIn = (namespace: string): Client => ({ namespace, labels: 'any' })
 
-/** What the clients of a VirtualService are given: one emission for all where they are given the same, else one for each that differs. `delegate` is a delegate of it as it is about to be. */
+/**
+ * What the clients of a VirtualService are given: one emission for all where they are given the same, else one for each that differs.
+ * `delegate` is a delegate of it as it is about to be.
+ */
 export const emissionsFor = (
   virtualService: VirtualService,
   view: ClusterView,

@@ -105,8 +105,8 @@ export const subsetsOf = (target: MeshHost, client: Client, view: ClusterView, m
   const forAll = selected.findLast(({ selector }) => selector === undefined)
   const rest = forAll?.subsets ?? new Set<string>()
   if (client.labels !== 'any') {
-    const own = forPod[0]?.subsets ?? rest
-    return { every: own, some: own }
+    const given = forPod[0]?.subsets ?? rest
+    return { every: given, some: given }
   }
   const [first, ...others] = [rest, ...forPod.map(({ subsets }) => subsets)] as [Set<string>, ...Set<string>[]]
   const every = others.reduce((common, subsets) => common.intersection(subsets), first)

@@ -45,7 +45,7 @@ export type Mesh = {
 
 /** Whether a host that is not found here, or what lies under it, may be there all the same. In lower case. */
 export const isForeign = (host: string, { foreignHosts }: Mesh): boolean =>
-  foreignHosts.some((pattern) => matchesHost(pattern, host) || matchesHost(host, pattern))
+  foreignHosts.some((pattern) => matchesEitherWay(pattern, host))
 
 export const isIPAddress = (host: string): boolean => host.includes(':') || /^\d+(\.\d+){3}$/.test(host)
 
