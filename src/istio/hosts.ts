@@ -1,4 +1,5 @@
 import type { NamespacedName } from '../api/metadata.ts'
+import type { VirtualService } from '../api/virtual-service.ts'
 
 /** The host by which Istio knows a Service. Istio 1.31 pilot/pkg/serviceregistry/kube/conversion.go, ServiceHostname. */
 export const serviceHost = ({ namespace, name }: NamespacedName, clusterDomain: string): string =>
@@ -23,6 +24,10 @@ export const resolveShortName = (host: string, namespace: string, clusterDomain:
   host === '' || host === '*' || host.includes('.') || host.includes(':')
     ? host
     : serviceHost({ namespace, name: host }, clusterDomain)
+
+/** The hosts that a VirtualService lists, expanded, in the spelling in which they stand there. */
+export const hostsOf = ({ hosts, namespace }: VirtualService, { clusterDomain }: Mesh): string[] =>
+  hosts.map((host) => resolveShortName(host, namespace, clusterDomain))
 
 export const isWildcard = (host: string): boolean => host.startsWith('*')
 

@@ -4,7 +4,7 @@ import type { ClusterView } from '../view/view.ts'
 import { type Client, isForSomePods, isOnMesh, notGiven } from './client.ts'
 import { oldestFirst } from './creation-order.ts'
 import { type Delegation, withDelegates } from './delegates.ts'
-import { isWildcard, type Mesh, matchesEitherWay, matchesHost, resolveShortName } from './hosts.ts'
+import { hostsOf, isWildcard, type Mesh, matchesEitherWay, matchesHost, resolveShortName } from './hosts.ts'
 import type { MeshHost } from './registry.ts'
 import { isPublic, isVisible, namespacesIn, visibilityFrom } from './visibility.ts'
 
@@ -28,10 +28,6 @@ export const routesOf = (
     (name) => (delegate !== undefined && sameName(name, delegate) ? delegate : view.virtualService(name)),
     (namespace) => (host) => resolveShortName(host, namespace, mesh.clusterDomain),
   )
-
-/** The hosts that a VirtualService lists, expanded. */
-export const hostsOf = ({ hosts, namespace }: VirtualService, { clusterDomain }: Mesh): string[] =>
-  hosts.map((host) => resolveShortName(host, namespace, clusterDomain))
 
 /** The longest of the wildcards over a host; empty for none. */
 const longestOver = (host: string, patterns: readonly string[]): string =>

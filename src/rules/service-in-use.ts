@@ -3,7 +3,7 @@ import type { ServicePort } from '../api/service.ts'
 import type { Protocol, VirtualService } from '../api/virtual-service.ts'
 import { emissionsFor } from '../istio/clients.ts'
 import { type Emission, protocolsOf } from '../istio/emission.ts'
-import { resolveShortName, serviceHost } from '../istio/hosts.ts'
+import { hostsOf, serviceHost } from '../istio/hosts.ts'
 import { portClass } from '../istio/protocol.ts'
 import type { Policy } from './policy.ts'
 import type { DeletionSubject, Rule, ServiceSubject } from './rule.ts'
@@ -28,8 +28,8 @@ type Use = {
 }
 
 /** Whether a host is given by its name: what serves it by a wildcard serves others as well, and does not wait for it. */
-const names = ({ hosts, namespace }: VirtualService, host: string, { clusterDomain }: Policy): boolean =>
-  hosts.some((name) => resolveShortName(name, namespace, clusterDomain).toLowerCase() === host)
+const names = (virtualService: VirtualService, host: string, policy: Policy): boolean =>
+  hostsOf(virtualService, policy).some((name) => name.toLowerCase() === host)
 
 const useOf = (virtualService: VirtualService, host: string, { view, policy }: DeletionSubject): Use => {
   const [emission] = emissionsFor(virtualService, view, policy) as [Emission, ...Emission[]]

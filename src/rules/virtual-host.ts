@@ -3,7 +3,7 @@ import { mayBeVirtualHost, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isOnMesh } from '../istio/client.ts'
 import type { Emission } from '../istio/emission.ts'
-import { parseServiceHost, resolveShortName } from '../istio/hosts.ts'
+import { hostsOf, parseServiceHost } from '../istio/hosts.ts'
 import { isInjected } from '../istio/injection.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Policy } from './policy.ts'
@@ -70,10 +70,9 @@ export const virtualServiceScope = (
     const isMissing = emission.hosts.some(({ kind }) => kind === 'missing')
     return isMissing || isAny(candidates) ? 'virtual-host' : 'other'
   }
-  const named = virtualService.hosts.flatMap((host) => {
-    const full = resolveShortName(host, virtualService.namespace, policy.clusterDomain).toLowerCase()
-    const name = parseServiceHost(full, policy.clusterDomain)
-    return name === undefined || isServedElsewhere(full, virtualService, view) ? [] : [view.service(name)]
+  const named = hostsOf(virtualService, policy).flatMap((host) => {
+    const name = parseServiceHost(host.toLowerCase(), policy.clusterDomain)
+    return name === undefined || isServedElsewhere(host.toLowerCase(), virtualService, view) ? [] : [view.service(name)]
   })
   return isAny(named) ? 'virtual-host' : 'none'
 }

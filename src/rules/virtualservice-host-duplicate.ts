@@ -1,6 +1,6 @@
 import { formatName } from '../api/metadata.ts'
 import type { Emission, Taken } from '../istio/emission.ts'
-import { resolveShortName } from '../istio/hosts.ts'
+import { hostsOf } from '../istio/hosts.ts'
 import type { RuleFinding } from './finding.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { listed } from './wording.ts'
@@ -26,9 +26,7 @@ export const virtualServiceHostDuplicate: Rule<VirtualServiceSubject> = {
     'nobody. In the same namespace it is a warning, since a VirtualService that is renamed has both names for a moment.',
   check: ({ virtualService, emission, policy }) => {
     const { namespace } = virtualService
-    const listedHosts = new Set(
-      virtualService.hosts.map((host) => resolveShortName(host, namespace, policy.clusterDomain).toLowerCase()),
-    )
+    const listedHosts = new Set(hostsOf(virtualService, policy).map((host) => host.toLowerCase()))
     return emission.taken.flatMap((taken): RuleFinding[] => {
       const { host, protocol, by } = taken
       const ports = contested(emission, taken)
