@@ -60,28 +60,22 @@ export class Rivals {
     this.#mesh = mesh
   }
 
-  /** Who takes this port of a host; undefined where it is left to the own VirtualService. */
+  /**
+   * Who takes this port of a host; undefined where it is left to the own VirtualService. Of tls nobody takes a port as a whole:
+   * see `tlsConditions`.
+   */
   takerOf(target: MeshHost, protocol: Protocol, port: number): VirtualService | undefined {
     const others = this.#over(target.host)
-    if (others.length === 0) return undefined
+    if (others.length === 0 || protocol === 'tls') return undefined
     return protocol === 'http'
       ? this.#httpTakerOf(target.host.toLowerCase(), others, port)
-      : others.find(
-          (other) =>
-            protocol === 'tcp' &&
-            this.#isFirst(other) &&
-            hostsOf(other, this.#mesh).some((host) => matchesEitherWay(host, target.host)) &&
-            this.#serves(other, 'tcp', port),
-        )
+      : others.find((other) => this.#isFirstAt(target, other) && this.#serves(other, 'tcp', port))
   }
 
   /** The conditions of tls matches that others have for this port of a host before the own ones, and who has them. */
   tlsConditions(target: MeshHost, port: number): { conditions: string; by: VirtualService }[] {
     return this.#over(target.host)
-      .filter(
-        (other) =>
-          this.#isFirst(other) && hostsOf(other, this.#mesh).some((host) => matchesEitherWay(host, target.host)),
-      )
+      .filter((other) => this.#isFirstAt(target, other))
       .flatMap((other) =>
         this.#routesOf(other)
           .flatMap(({ protocol, matches }) => (protocol === 'tls' ? matches : []))
@@ -123,6 +117,11 @@ export class Rivals {
 
   #isFirst(other: VirtualService): boolean {
     return comesBefore(other, this.#own, this.#client.namespace)
+  }
+
+  /** Whether one comes first for the connections to a host: their hosts are compared as they are written. */
+  #isFirstAt({ host }: MeshHost, other: VirtualService): boolean {
+    return this.#isFirst(other) && hostsOf(other, this.#mesh).some((one) => matchesEitherWay(one, host))
   }
 
   #routesOf(other: VirtualService): readonly Route[] {
