@@ -7,6 +7,20 @@ import { intendedService, isForeign, type Mesh, resolveShortName, serviceHost } 
 import { aliasOf, type MeshHost, type Registry } from './registry.ts'
 import { namespacesIn } from './visibility.ts'
 
+/**
+ * The host exists, the port is not on it. `port` was left out where it is `implied` by the listener; then on some of the listeners
+ * the destination may be `reachable`. `ports` are those that it has. Where it is an `alias`, an ExternalName Service, that one does
+ * not have the port being listened on, without which it is no alias to an http route.
+ */
+type AbsentPort = {
+  kind: 'port'
+  ports: readonly number[]
+  port: number
+  implied: boolean
+  reachable: boolean
+  alias: boolean
+}
+
 /** A destination of an emitted route, and whether the cluster that it names exists. */
 export type DestinationEmission = {
   destination: Destination
@@ -23,12 +37,7 @@ export type DestinationEmission = {
   | { kind: 'missing'; alias: string | undefined }
   /** There, but not exported to the client's namespace. */
   | { kind: 'hidden' }
-  /**
-   * The host exists, the port is not on it. `port` was left out where it is `implied` by the listener; then on some of the listeners
-   * the destination may be `reachable`. `ports` are those that it has. Where it is an `alias`, an ExternalName Service, that one
-   * does not have the port being listened on, without which it is no alias to an http route.
-   */
-  | { kind: 'port'; ports: readonly number[]; port: number; implied: boolean; reachable: boolean; alias: boolean }
+  | AbsentPort
   /** Where it is `reachable`, some Pods have it, by a DestinationRule for their labels. */
   | { kind: 'subset'; subset: string; subsets: readonly string[]; reachable: boolean }
 )
@@ -76,6 +85,31 @@ const memoized = <T>(answer: (key: string) => T): ((key: string) => T) => {
   }
 }
 
+/** The port of these listeners without which an ExternalName Service is no alias; undefined where it has all, or is none. */
+const noAliasOn = (listenerPorts: readonly number[], { named, alias }: Clusters): AbsentPort | undefined => {
+  if (alias === undefined) return undefined
+  const ports = named.ports.map(({ number }) => number)
+  const absent = listenerPorts.filter((number) => !ports.includes(number))
+  const [port] = absent
+  if (port === undefined) return undefined
+  return { kind: 'port', ports, port, implied: true, reachable: absent.length < listenerPorts.length, alias: true }
+}
+
+/**
+ * The ports of the clusters that a route names. For an http route a sidecar looks the destination up among what has the listener's
+ * port; for tcp and tls among all, so that the only port of a Service is taken where none is given.
+ */
+const wantedPorts = (
+  { port }: Destination,
+  protocol: Protocol,
+  { named }: Clusters,
+  listenerPorts: readonly number[],
+): readonly number[] => {
+  if (port !== undefined) return [port]
+  const [only, ...more] = named.ports
+  return protocol !== 'http' && only !== undefined && more.length === 0 ? [only.number] : listenerPorts
+}
+
 /** The clusters that the routes of one VirtualService name. Istio 1.31 pilot/pkg/networking/core/route/route.go, GetDestinationCluster. */
 export class Destinations {
   readonly #owner: VirtualService
@@ -104,7 +138,7 @@ export class Destinations {
     const other = alias === undefined ? named : this.#registry.getDestination(alias)
     // Istio follows one alias, not several.
     const target = other !== undefined && (alias === undefined || aliasOf(other) === undefined) ? other : undefined
-    const ports = target === undefined ? [] : target.clusterPorts
+    const ports = target?.clusterPorts ?? []
     return { named, target, alias, ports, absentOf: absentFrom(new Set(ports)) }
   }
 
@@ -114,22 +148,22 @@ export class Destinations {
     const clusters = this.#clustersOf(host)
     const common = { destination, protocol, host, target: clusters?.target }
     if (clusters === undefined) return { ...common, ...this.#absent(destination, host) }
-    const wanted = this.#wantedPorts(destination, protocol, clusters, listenerPorts)
-    if ('noAlias' in wanted) return { ...common, kind: 'port', ...wanted.noAlias }
+    const noAlias = protocol === 'http' ? noAliasOn(listenerPorts, clusters) : undefined
+    if (noAlias !== undefined) return { ...common, ...noAlias }
     const { target, alias, ports, absentOf } = clusters
     if (target === undefined) return { ...common, kind: 'missing', alias }
-    const absent = absentOf(wanted.ports)
+    const wanted = wantedPorts(destination, protocol, clusters, listenerPorts)
+    const absent = absentOf(wanted)
     const [port] = absent
-    const implied = destination.port === undefined
     if (port !== undefined) {
-      const reachable = absent.length < wanted.ports.length
-      return { ...common, kind: 'port', ports, port, implied, reachable, alias: false }
+      const reachable = absent.length < wanted.length
+      return { ...common, kind: 'port', ports, port, implied: destination.port === undefined, reachable, alias: false }
     }
     const { subset } = destination
-    if (subset === undefined) return { ...common, kind: 'exists', ports: wanted.ports }
+    if (subset === undefined) return { ...common, kind: 'exists', ports: wanted }
     const subsets = this.#subsetsOf(target)
     return subsets.every.has(subset)
-      ? { ...common, kind: 'exists', ports: wanted.ports }
+      ? { ...common, kind: 'exists', ports: wanted }
       : { ...common, kind: 'subset', subset, subsets: [...subsets.some], reachable: subsets.some.has(subset) }
   }
 
@@ -144,46 +178,18 @@ export class Destinations {
     return subsets
   }
 
-  /**
-   * The ports of the clusters that a route names. For an http route a sidecar looks the destination up among what has the listener's
-   * port; for tcp and tls among all, so that the only port of a Service is taken where none is given.
-   */
-  #wantedPorts(
-    destination: Destination,
-    protocol: Protocol,
-    { named, alias }: Clusters,
-    listenerPorts: readonly number[],
-  ): { ports: readonly number[] } | { noAlias: Omit<DestinationEmission & { kind: 'port' }, keyof Common | 'kind'> } {
-    const { port } = destination
-    if (protocol === 'http' && alias !== undefined) {
-      const ports = named.ports.map(({ number }) => number)
-      const absent = listenerPorts.filter((number) => !ports.includes(number))
-      if (absent[0] !== undefined) {
-        const reachable = absent.length < listenerPorts.length
-        return { noAlias: { ports, port: absent[0], implied: true, reachable, alias: true } }
-      }
-    }
-    if (port !== undefined) return { ports: [port] }
-    const [only, ...more] = named.ports
-    if (protocol !== 'http' && only !== undefined && more.length === 0) return { ports: [only.number] }
-    return { ports: listenerPorts }
-  }
-
   /** Why there is no cluster of a host at all. */
   #absent(destination: Destination, host: string) {
     if (isForeign(host.toLowerCase(), this.#mesh)) return { kind: 'unknown' } as const
     if (this.#registry.hides(host)) return { kind: 'hidden' } as const
     const means = intendedService(destination.host, this.#owner.namespace, this.#mesh.clusterDomain)
-    // A name of two labels may as well be a host of the Internet, whose domain has the name of a namespace.
-    const isGuess =
-      means !== undefined && this.#view.service(means) === undefined && destination.host.split('.').length === 2
-    const misspelt =
+    const isMisspelt =
       means !== undefined &&
-      !isGuess &&
       host !== serviceHost(means, this.#mesh.clusterDomain) &&
-      meansService(destination.host, means, this.#owner, this.#view)
-    return misspelt ? ({ kind: 'form', means } as const) : ({ kind: 'missing', alias: undefined } as const)
+      // A name of two labels may as well be a host of the Internet, whose domain has the name of a namespace.
+      (destination.host.split('.').length === 2
+        ? this.#view.service(means) !== undefined
+        : meansService(destination.host, means, this.#owner, this.#view))
+    return isMisspelt ? ({ kind: 'form', means } as const) : ({ kind: 'missing', alias: undefined } as const)
   }
 }
-
-type Common = Pick<DestinationEmission, 'destination' | 'protocol' | 'host' | 'target'>
