@@ -46,12 +46,15 @@ export type Emission = {
   namespaces: ReadonlySet<string>
 }
 
-/** A name in spec.hosts, and what it stands for. */
-export type HostEmission = {
-  field: string
-  host: string
-} /** `targets` are what http routes are emitted for, and `connectionTargets` what tcp and tls routes are. */ & (
-  | { kind: 'resolved'; targets: readonly MeshHost[]; connectionTargets: readonly MeshHost[] }
+/** What a host stands for. */
+type Resolution =
+  | {
+      kind: 'resolved'
+      /** What http routes are emitted for, */
+      targets: readonly MeshHost[]
+      /** and what tcp and tls routes are. */
+      connectionTargets: readonly MeshHost[]
+    }
   /** Looks like a Service, but Istio does not read it so. `means` is undefined for an IP address. */
   | { kind: 'form'; means: NamespacedName | undefined }
   /** In the cluster's domain, without Service; `service` is undefined where no Service could have that name. */
@@ -62,7 +65,9 @@ export type HostEmission = {
   | { kind: 'foreign' }
   /** Not here, but among the hosts that this cluster cannot show. */
   | { kind: 'unknown' }
-)
+
+/** A name in spec.hosts, and what it stands for. */
+export type HostEmission = { field: string; host: string } & Resolution
 
 /** What another VirtualService took of one host. */
 export type Taken = { host: string; protocol: Protocol; ports: readonly number[]; by: NamespacedName }
@@ -90,15 +95,14 @@ export const protocolsOf: Readonly<Record<PortClass, readonly Protocol[]>> = {
   UDP: [],
 }
 
-const emitHost = (
+const resolveHost = (
   host: string,
-  field: string,
   virtualService: VirtualService,
   hasConnections: boolean,
   registry: Registry,
   view: ClusterView,
   mesh: Mesh,
-): HostEmission => {
+): Resolution => {
   const written = resolveShortName(host, virtualService.namespace, mesh.clusterDomain)
   // Hosts of http routes are compared in lower case (route.go, separateVSHostsAndServices), those of others as they are (tls.go).
   const resolved = written.toLowerCase()
@@ -107,20 +111,18 @@ const emitHost = (
   const connectionTargets = hasConnections
     ? [...targets, ...registry.over(resolved)].filter((target) => matchesEitherWay(written, target.host))
     : []
-  if (targets.length > 0 || connectionTargets.length > 0) {
-    return { field, host, kind: 'resolved', targets, connectionTargets }
-  }
-  if (isForeign(resolved, mesh)) return { field, host, kind: 'unknown' }
-  if (isIPAddress(host)) return { field, host, kind: 'form', means: undefined }
-  if (isWildcard(host)) return { field, host, kind: 'foreign' }
-  if (registry.hides(resolved)) return { field, host, kind: 'hidden' }
+  if (targets.length > 0 || connectionTargets.length > 0) return { kind: 'resolved', targets, connectionTargets }
+  if (isForeign(resolved, mesh)) return { kind: 'unknown' }
+  if (isIPAddress(host)) return { kind: 'form', means: undefined }
+  if (isWildcard(host)) return { kind: 'foreign' }
+  if (registry.hides(resolved)) return { kind: 'hidden' }
   if (isClusterLocal(resolved, mesh.clusterDomain)) {
-    return { field, host, kind: 'missing', service: parseServiceHost(resolved, mesh.clusterDomain) }
+    return { kind: 'missing', service: parseServiceHost(resolved, mesh.clusterDomain) }
   }
   const means = intendedService(host, virtualService.namespace, mesh.clusterDomain)
   return means !== undefined && meansService(host, means, virtualService, view)
-    ? { field, host, kind: 'form', means }
-    : { field, host, kind: 'foreign' }
+    ? { kind: 'form', means }
+    : { kind: 'foreign' }
 }
 
 /** What is known of a port number, over all hosts that have it. */
@@ -307,14 +309,12 @@ export const emit = (
   const { routes: written, delegations } = routesOf(virtualService, view, mesh, delegate)
   const used = new Set(written.map(({ protocol }) => protocol))
   const hasConnections = used.has('tcp') || used.has('tls')
-  const resolve = (host: string, index: number) =>
-    emitHost(host, `spec.hosts[${index}]`, virtualService, hasConnections, registry, view, mesh)
-  const known = new Map<string, HostEmission>()
+  const known = new Map<string, Resolution>()
   const hosts = virtualService.hosts.map((host, index): HostEmission => {
     // Many hosts may be the same one, and a wildcard takes its time.
-    const emission = known.get(host) ?? resolve(host, index)
-    known.set(host, emission)
-    return { ...emission, field: `spec.hosts[${index}]` }
+    const resolution = known.get(host) ?? resolveHost(host, virtualService, hasConnections, registry, view, mesh)
+    known.set(host, resolution)
+    return { field: `spec.hosts[${index}]`, host, ...resolution }
   })
   const resolved = [...known.values()].flatMap((host) => (host.kind === 'resolved' ? [host] : []))
   const unique = (all: readonly MeshHost[]): MeshHost[] => [
