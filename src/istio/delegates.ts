@@ -27,12 +27,10 @@ type Conditions = {
   ignoreUriCase?: boolean
 }
 
-/** Istio 1.31 pilot/pkg/model/virtualservice.go, stringMatchConflict. */
+/** The CRD lets a text have one of the three only. Istio 1.31 pilot/pkg/model/virtualservice.go, stringMatchConflict. */
 const contradictsText = (root: StringMatch, leaf: StringMatch): boolean => {
   if (root === undefined || leaf === undefined) return false
-  const says = ({ exact, prefix, regex }: NonNullable<StringMatch>) => Boolean(exact || prefix || regex)
-  if ((root.regex && says(leaf)) || (leaf.regex && says(root))) return true
-  if (root.exact) return Boolean(leaf.prefix) || leaf.exact !== root.exact
+  if (root.exact) return leaf.exact !== root.exact
   if (root.prefix) {
     const text = leaf.prefix || leaf.exact
     if (text) return !text.startsWith(root.prefix)

@@ -43,8 +43,8 @@ export const isHttp2Protocol = (protocol: string): boolean =>
 const protocolOf = ({ name, appProtocol }: Pick<ServicePort, 'name' | 'appProtocol'>): string => {
   const known = kubernetesAppProtocols.get(appProtocol ?? '')
   if (known !== undefined) return known
-  const text = (appProtocol ?? name).toLowerCase()
-  return text.startsWith('grpc-web') ? 'grpc-web' : text.replace(/-.*/s, '')
+  // Of grpc-web this leaves grpc, which Istio treats alike.
+  return (appProtocol ?? name).toLowerCase().replace(/-.*/s, '')
 }
 
 /** Whether a cluster for a Service's port speaks HTTP/2. */

@@ -102,7 +102,9 @@ export class Registry {
   getIgnoringCase(host: string): MeshHost | undefined {
     const exact = this.get(host)
     if (exact !== undefined) return exact
-    const [other] = this.#entries(host).flatMap(({ hosts }) => hosts.filter((one) => one.toLowerCase() === host))
+    const [other] = this.#view
+      .serviceEntries(host)
+      .flatMap(({ hosts }) => hosts.filter((one) => one.toLowerCase() === host))
     return other === undefined ? undefined : this.get(other)
   }
 
@@ -128,8 +130,7 @@ export class Registry {
     const name = parseServiceHost(host, this.#mesh.clusterDomain)
     return (
       this.get(host) === undefined &&
-      ((name !== undefined && this.#view.service(name) !== undefined) ||
-        this.#entries(host).some(({ hosts }) => hosts.includes(host)))
+      ((name !== undefined && this.#view.service(name) !== undefined) || this.#entries(host).length > 0)
     )
   }
 
@@ -139,12 +140,9 @@ export class Registry {
     return isVisible(this.#client.namespace, exported)
   }
 
-  /** The entries that list a host, in any spelling. */
+  /** The entries that list a host in this very spelling. */
   #entries(host: string): ServiceEntry[] {
-    const wanted = host.toLowerCase()
-    return this.#view
-      .serviceEntries(wanted)
-      .filter(({ hosts }) => hosts.some((one) => one === host || one.toLowerCase() === wanted))
+    return this.#view.serviceEntries(host.toLowerCase()).filter(({ hosts }) => hosts.includes(host))
   }
 
   /**
@@ -157,7 +155,7 @@ export class Registry {
     const name = parseServiceHost(host, this.#mesh.clusterDomain)
     const named = name === undefined ? undefined : this.#view.service(name)
     const service = named !== undefined && knows(named) ? named : undefined
-    const entries = this.#entries(host).filter((entry) => entry.hosts.includes(host) && knows(entry))
+    const entries = this.#entries(host).filter(knows)
     if (entries.length === 0) return service === undefined ? undefined : ofService(service, this.#mesh)
     const isPublicFrom = (entry: ServiceEntry) => visibilityFrom(this.#client.namespace, entry) === 'public'
     entries.sort((a, b) => Number(isPublicFrom(a)) - Number(isPublicFrom(b)) || oldestFirst(a, b))
