@@ -1,6 +1,6 @@
 import { elsewhere } from '../istio/client.ts'
 import type { Emission } from '../istio/emission.ts'
-import { type Found, identity } from './finding.ts'
+import { type Found, placedIdentity } from './finding.ts'
 
 const nameOfClients = ({ client }: Emission): string =>
   client.namespace === elsewhere ? 'other namespaces' : `namespace ${client.namespace}`
@@ -27,7 +27,7 @@ const sparing = ({ routes }: Emission): ((field: string) => boolean) => {
 export const acrossClients = (emissions: readonly Emission[], lists: readonly (readonly Found[])[]): Found[] => {
   const [first = []] = lists
   if (lists.length === 1) return [...first]
-  const keyOf = ({ finding }: Found) => `${identity(finding)} ${finding.field}`
+  const keyOf = ({ finding }: Found) => placedIdentity(finding)
   const byKey = lists.map((list) => new Map(list.map((one) => [keyOf(one), one])))
   const keys = new Set(lists.flat().map(keyOf))
   const isSpared = emissions.map(sparing)

@@ -34,5 +34,8 @@ export type RuleFinding = Omit<Finding, 'rule'>
 /** The same rule about the same thing: how a finding is recognised in the object before an update. */
 export const identity = ({ rule, about }: Finding): string => `${rule} ${about}`
 
+/** The same in the same place: how a finding is recognised among those for other clients and other roots of one object. */
+export const placedIdentity = (finding: Finding): string => `${identity(finding)} ${finding.field}`
+
 /** A finding, and what its rule does for the object in which it is. */
 export type Found = { finding: Finding; action: Exclude<Action, 'off'> }

@@ -6,7 +6,7 @@ import { fieldInDelegate } from '../istio/delegates.ts'
 import type { ClusterView } from '../view/view.ts'
 import { acrossClients } from './across-clients.ts'
 import { exemptionFor, exemptionNote } from './exemption.ts'
-import { type Action, type Finding, type Found, identity } from './finding.ts'
+import { type Action, type Finding, type Found, identity, placedIdentity } from './finding.ts'
 import { serviceDeletionRules, serviceRules, virtualServiceRules } from './index.ts'
 import { actionFor } from './policy.ts'
 import type { Context, Rule, VirtualServiceSubject } from './rule.ts'
@@ -176,7 +176,7 @@ const findInDelegate = (delegate: VirtualService, circumstances: Circumstances):
   )
   // Several roots may meet the same: the most severe counts, which comes last.
   found.sort((a, b) => severity.indexOf(a.action) - severity.indexOf(b.action))
-  return [...new Map(found.map((one) => [`${identity(one.finding)} ${one.finding.field}`, one])).values()]
+  return [...new Map(found.map((one) => [placedIdentity(one.finding), one])).values()]
 }
 
 const findInVirtualService = (virtualService: VirtualService, circumstances: Circumstances): Found[] =>
