@@ -23,7 +23,7 @@ export const virtualServiceDestinationUnknown: Rule<VirtualServiceSubject> = {
             problem: `"${host}" is not exported to the namespace of the caller`,
             reason: unreachable(destination.destination),
             fix: 'add the namespace to its exportTo (of a Service: annotation networking.istio.io/exportTo)',
-            mismatch: true as const,
+            mismatch: true,
           },
         ]
       }

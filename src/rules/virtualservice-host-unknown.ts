@@ -58,7 +58,6 @@ export const virtualServiceHostUnknown: Rule<VirtualServiceSubject> = {
           reason: 'off port 80 sidecars are given no route for it',
           fix: 'create a ServiceEntry for it, or correct the name',
           atMost: 'warn',
-          missing: true,
         },
       ]
     }),

@@ -16,30 +16,28 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
       ports.some(({ number, class: one }) => number === 80 && one !== 'UDP'),
     )
     return emission.routes.flatMap(({ route, match, dropped }): RuleFinding[] => {
-      if (match?.port === 80 && dropped === undefined && !has80) {
-        return [
-          {
-            field: `${match.field}.port`,
-            about: '80',
-            mismatch: true,
-            problem: 'no host has port 80',
-            reason: 'sidecars have this match only while some other Service of the mesh has an HTTP port 80',
-            fix: `write a port of the hosts (${listed(emission.ports[route.protocol]) || `they have none for ${route.protocol}`}), or leave it out to match them all`,
-            atMost: 'warn',
-          },
-        ]
+      if (match?.port === undefined) return []
+      const isStray = match.port === 80 && dropped === undefined && !has80
+      if (!isStray && (dropped !== 'port' || mayBeGateways(emission, match))) return []
+      const has = listed(emission.ports[route.protocol]) || `they have none for ${route.protocol}`
+      const common = {
+        field: `${match.field}.port`,
+        about: String(match.port),
+        problem: `no host has port ${match.port}`,
+        fix: `write a port of the hosts (${has}), or leave it out to match them all`,
       }
-      if (dropped !== 'port' || match?.port === undefined) return []
-      if (mayBeGateways(emission, match)) return []
       return [
-        {
-          field: `${match.field}.port`,
-          about: String(match.port),
-          mismatch: true,
-          problem: `no host has port ${match.port}`,
-          reason: 'no sidecar is given this match, and its requests are not routed',
-          fix: `write a port of the hosts (${listed(emission.ports[route.protocol]) || `they have none for ${route.protocol}`}), or leave it out to match them all`,
-        },
+        isStray
+          ? {
+              ...common,
+              reason: 'sidecars have this match only while some other Service of the mesh has an HTTP port 80',
+              atMost: 'warn',
+            }
+          : {
+              ...common,
+              mismatch: true,
+              reason: 'no sidecar is given this match, and its requests are not routed',
+            },
       ]
     })
   },

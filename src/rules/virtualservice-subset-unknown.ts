@@ -21,7 +21,6 @@ export const virtualServiceSubsetUnknown: Rule<VirtualServiceSubject> = {
           {
             field: `${destination.field}.subset`,
             about: `${host} ${subset}`,
-            mismatch: true,
             problem: `not all Pods have subset ${subset} of "${destination.host}", since a DestinationRule is for some of them only`,
             reason: `where a workloadSelector makes the difference, ${unreachable(destination)}`,
             fix: 'define the subset in each of the DestinationRules for that host',
