@@ -13,6 +13,7 @@ import { rules } from '../../src/rules/index.ts'
 import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
+import { circumstancesIn } from '../support/circumstances.ts'
 import { clientLabels, otherLabels } from './generator/universe.ts'
 import type { Case, Manifest } from './generator.ts'
 import type { Emitted, EmittedChain, EmittedRoute, Oracle, WeightedCluster } from './oracle.ts'
@@ -274,8 +275,7 @@ export const disagreements = async (one: Case, oracle: Oracle, note: (what: stri
       ...diff(where, clusters(ours.clusters), clusters(istios.clusters)),
     ]
   })
-  const now = new Date()
-  const circumstances = { view, policy, dryRun: false, batch: false, claimed: false, now }
+  const circumstances = circumstancesIn(view, { policy })
   const verdicts = objects.flatMap((manifest) => {
     const known = parseObject(manifest)
     if (known?.kind === 'Service')

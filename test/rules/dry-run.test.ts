@@ -3,6 +3,7 @@ import { judgeService, judgeVirtualService } from '../../src/rules/judge.ts'
 import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
 import { fixtureStore, readRuleFixtures } from '../fixtures/rules.ts'
+import { circumstancesIn } from '../support/circumstances.ts'
 
 const { cluster, rules } = await readRuleFixtures()
 
@@ -17,8 +18,7 @@ const inDryRuns = (id: string, text: string): string => {
   const [judged, ...others] = parseManifests(text, id)
   const store = fixtureStore([...parseManifests(cluster.text, cluster.file), ...others])
   const actions = [false, true].map((batch) => {
-    const now = new Date('2026-03-01T12:00:00Z')
-    const circumstances = { view: store, policy, dryRun: true, batch, claimed: false, now }
+    const circumstances = circumstancesIn(store, { policy, dryRun: true, batch })
     const outcomes =
       judged?.kind === 'Service'
         ? judgeService(judged.object, store.service(judged.object), circumstances).outcomes

@@ -6,6 +6,7 @@ import { judgeService, judgeVirtualService, type Outcome } from '../../src/rules
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
 import { fixtureStore } from '../fixtures/rules.ts'
+import { circumstancesIn } from '../support/circumstances.ts'
 
 const store = fixtureStore(
   parseManifests(
@@ -59,14 +60,7 @@ spec: { parentRef: { group: example.com, resource: gateways, namespace: shop, na
 )
 
 const policy = { ...defaultPolicy, allowedExternalIPs: [parseCidr('198.51.100.0/24'), parseCidr('2001:db8::/32')] }
-const circumstances = {
-  view: store,
-  policy,
-  dryRun: false,
-  batch: false,
-  claimed: false,
-  now: new Date('2026-03-01T12:00:00Z'),
-}
+const circumstances = circumstancesIn(store, { policy })
 
 const show = ({ action, rule, field, problem, fix }: Outcome): string =>
   `${action} ${rule} ${field}: ${problem}. Fix: ${fix}`
@@ -281,7 +275,7 @@ await t.test('a port that other virtual hosts of the namespace have', async (t) 
   )
   const elsewhere = parseService({ metadata: { namespace: 'payments', name: 'a' }, spec: withPorts(3112) })
   t.strictSame(
-    judgeService(elsewhere, undefined, { ...circumstances, claimed: false }).outcomes.map(({ rule }) => rule),
+    judgeService(elsewhere, undefined, circumstances).outcomes.map(({ rule }) => rule),
     ['service-vip-taken'],
   )
 })

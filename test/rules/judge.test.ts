@@ -6,6 +6,7 @@ import { type Circumstances, judgeService, judgeVirtualService, type Verdict } f
 import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { parseManifests } from '../../src/view/manifests.ts'
 import { fixtureStore } from '../fixtures/rules.ts'
+import { circumstancesIn } from '../support/circumstances.ts'
 
 const cluster = `
 { apiVersion: v1, kind: Namespace, metadata: { name: shop, labels: { istio-injection: enabled } } }
@@ -24,15 +25,8 @@ const withActions = (actions: Record<string, Partial<{ virtualHost: string; othe
   ),
 })
 
-const circumstances = (overrides: Partial<Circumstances> = {}): Circumstances => ({
-  view: fixtureStore(parseManifests(cluster, 'cluster.yaml')),
-  policy: defaultPolicy,
-  dryRun: false,
-  batch: false,
-  claimed: false,
-  now: new Date('2026-03-01T12:00:00Z'),
-  ...overrides,
-})
+const circumstances = (overrides?: Partial<Circumstances>): Circumstances =>
+  circumstancesIn(fixtureStore(parseManifests(cluster, 'cluster.yaml')), overrides)
 
 const service = (ports: object[], extra: object = {}, namespace = 'shop', labels: object = {}): Service =>
   parseService({ metadata: { namespace, name: 'invoices', labels }, spec: { ports, ...extra } })

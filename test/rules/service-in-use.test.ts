@@ -5,6 +5,7 @@ import { loadPolicy } from '../../src/config/load.ts'
 import { type Circumstances, judgeService, judgeServiceDeletion, type Outcome } from '../../src/rules/judge.ts'
 import { defaultPolicy, type Policy } from '../../src/rules/policy.ts'
 import { storeOf } from '../support/backends.ts'
+import { circumstancesIn } from '../support/circumstances.ts'
 import { endpointSlice, service, serviceEntry, virtualService } from '../support/objects.ts'
 
 const orders = 'orders.shop.svc.cluster.local'
@@ -28,15 +29,8 @@ const route = (spec: object = {}, name = 'routes') =>
     ...spec,
   })
 
-const circumstances = (objects: object[], overrides: Partial<Circumstances> = {}): Circumstances => ({
-  view: storeOf(virtualHost(3111, 3112), destination(3100, 3111, 9095), ...objects),
-  policy: defaultPolicy,
-  dryRun: false,
-  batch: false,
-  claimed: false,
-  now: new Date('2026-03-01T12:00:00Z'),
-  ...overrides,
-})
+const circumstances = (objects: object[], overrides?: Partial<Circumstances>): Circumstances =>
+  circumstancesIn(storeOf(virtualHost(3111, 3112), destination(3100, 3111, 9095), ...objects), overrides)
 
 const own = (outcomes: readonly Outcome[]) => outcomes.filter(({ rule }) => rule === 'service-in-use')
 

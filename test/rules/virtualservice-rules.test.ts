@@ -4,6 +4,7 @@ import { parseVirtualService } from '../../src/api/virtual-service.ts'
 import { type Circumstances, judgeVirtualService, type Outcome } from '../../src/rules/judge.ts'
 import { warningText } from '../../src/rules/message.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
+import { circumstancesIn } from '../support/circumstances.ts'
 import {
   destinationRule,
   endpointSlice,
@@ -42,21 +43,13 @@ const show = ({ action, rule, field, problem, fix }: Outcome): string =>
 type Case = { objects?: object[]; metadata?: Record<string, unknown>; circumstances?: Partial<Circumstances> }
 
 /** What is said of a VirtualService of orders that is good but for what `spec` says otherwise. */
-const judged = (spec: object, { objects = [], metadata = {}, circumstances = {} }: Case = {}): readonly Outcome[] =>
+const judged = (spec: object, { objects = [], metadata = {}, circumstances }: Case = {}): readonly Outcome[] =>
   judgeVirtualService(
     parseVirtualService(
       virtualService('orders', { hosts: [orders], gateways: ['mesh'], http: [toRead], ...spec }, metadata),
     ),
     undefined,
-    {
-      view: storeOf(...cluster, ...objects),
-      policy: defaultPolicy,
-      dryRun: false,
-      batch: false,
-      claimed: false,
-      now: new Date('2026-03-01T12:00:00Z'),
-      ...circumstances,
-    },
+    circumstancesIn(storeOf(...cluster, ...objects), circumstances),
   ).outcomes
 
 const said = (spec: object, given?: Case): string[] => judged(spec, given).map(show)
