@@ -301,36 +301,25 @@ t.test('whether a sidecar is given a VirtualService at all', async (t) => {
   }
 })
 
+const noRows = {
+  client,
+  hosts: [],
+  targets: [],
+  ports: { http: [], tcp: [], tls: [] },
+  taken: [],
+  routes: [],
+  destinations: [],
+  delegations: [],
+  namespaces: new Set(),
+}
+
 t.test('what is off the mesh has no rows', async (t) => {
-  t.strictSame(emission({ hosts: ['nothing'], gateways: ['shop/edge'], http: [{ route: [to('nothing')] }] }), {
-    client,
-    onMesh: false,
-    otherGateways: ['shop/edge'],
-    hosts: [],
-    targets: [],
-    ports: { http: [], tcp: [], tls: [] },
-    taken: [],
-    routes: [],
-    destinations: [],
-    delegations: [],
-    namespaces: new Set(),
-  })
+  const spec = { hosts: ['nothing'], gateways: ['shop/edge'], http: [{ route: [to('nothing')] }] }
+  t.strictSame(emission(spec), { ...noRows, onMesh: false, otherGateways: ['shop/edge'] })
 })
 
 t.test('a delegate has no rows of its own', async (t) => {
-  t.strictSame(emission({ http: [{ route: [to('nothing')] }] }), {
-    client,
-    onMesh: true,
-    otherGateways: [],
-    hosts: [],
-    targets: [],
-    ports: { http: [], tcp: [], tls: [] },
-    taken: [],
-    routes: [],
-    destinations: [],
-    delegations: [],
-    namespaces: new Set(),
-  })
+  t.strictSame(emission({ http: [{ route: [to('nothing')] }] }), { ...noRows, onMesh: true, otherGateways: [] })
 })
 
 t.test('whether the cluster that a destination names exists', async (t) => {
