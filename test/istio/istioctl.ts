@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { buildWithGo, type Missing } from '../testbed/binaries.ts'
-import { exists, type Log } from '../testbed/cache.ts'
+import { fileNamedBy, type Log } from '../testbed/cache.ts'
 import { readGoModule } from '../testbed/go.ts'
 
 /** What `istioctl analyze` says of one object. */
@@ -23,11 +23,8 @@ export const istioVersion = async (): Promise<string> => (await readGoModule(FOL
 
 /** The istioctl that ISTIOCTL names, else from the cache, else built with Go into the cache. */
 export const findOrBuildIstioctl = async (log: Log): Promise<string | Missing> => {
-  const named = process.env.ISTIOCTL
-  if (named !== undefined && named !== '') {
-    if (!(await exists(named))) throw new Error(`ISTIOCTL=${named} does not exist; correct it or unset it`)
-    return resolve(named)
-  }
+  const named = await fileNamedBy('ISTIOCTL')
+  if (named !== undefined) return named
   const module = await readGoModule(FOLDER)
   const folder = await buildWithGo(
     {

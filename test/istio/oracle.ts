@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildWithGo, type Missing } from '../testbed/binaries.ts'
-import { exists, type Log } from '../testbed/cache.ts'
+import { fileNamedBy, type Log } from '../testbed/cache.ts'
 import { readGoModule } from '../testbed/go.ts'
 
 /** What a cluster holds, and who asks; test/istio/oracle/world.go reads it. */
@@ -126,11 +126,8 @@ const STDERR_LINES = 20
  * variable names nothing, and where the build fails.
  */
 export const findOrBuildOracle = async (log: Log): Promise<string | Missing> => {
-  const named = process.env.ISTIO_ORACLE
-  if (named !== undefined && named !== '') {
-    if (!(await exists(named))) throw new Error(`ISTIO_ORACLE=${named} does not exist; correct it or unset it`)
-    return resolve(named)
-  }
+  const named = await fileNamedBy('ISTIO_ORACLE')
+  if (named !== undefined) return named
   const module = await readGoModule(FOLDER)
   const files = (await readdir(FOLDER)).filter((name) => name.endsWith('.go')).sort()
   const sources = await Promise.all(files.map((name) => readFile(join(FOLDER, name), 'utf8')))

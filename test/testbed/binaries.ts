@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, copyFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { cachedFolder, cacheRoot, exists, type Log } from './cache.ts'
+import { cachedFolder, cacheRoot, exists, fileNamedBy, type Log } from './cache.ts'
 import { type GoModule, readGoModule, runGo, whyNoGo } from './go.ts'
 
 /** Absolute paths. `istioCrds` is a YAML file with all of Istio's CustomResourceDefinitions. */
@@ -117,11 +117,8 @@ export const buildWithGo = async (
 }
 
 const findIstioCrds = async (module: GoModule, log: Log): Promise<string | Missing> => {
-  const named = process.env.ISTIO_CRDS
-  if (named !== undefined && named !== '') {
-    if (!(await exists(named))) throw new Error(`ISTIO_CRDS=${named} does not exist; correct it or unset it`)
-    return resolve(named)
-  }
+  const named = await fileNamedBy('ISTIO_CRDS')
+  if (named !== undefined) return named
   const version = module.version(ISTIO_API)
   const path = join(cacheRoot(), `istio-api-${version}`)
   if (await exists(path)) return join(path, CRDS)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, isAbsolute, join } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export type Log = (line: string) => void
@@ -29,6 +29,14 @@ export const exists = async (path: string): Promise<boolean> => {
     if (hasCode(error, 'ENOENT')) return false
     throw error
   }
+}
+
+/** The file that a variable of the environment names; undefined where it names none. Throws where there is no such file. */
+export const fileNamedBy = async (variable: string): Promise<string | undefined> => {
+  const named = process.env[variable]
+  if (named === undefined || named === '') return undefined
+  if (!(await exists(named))) throw new Error(`${variable}=${named} does not exist; correct it or unset it`)
+  return resolve(named)
 }
 
 /** True for a system error with one of these codes. */
