@@ -195,6 +195,7 @@ t.test('of tls matches with the same conditions the first is served', async (t) 
   )
   t.strictSame(dropped(rival('a', { ...tls('a.com'), hosts: ['Orders.shop.svc.cluster.local'] })), ['443', '443'])
   t.strictSame(dropped(rival('a')), ['443', '443'])
+  t.strictSame(dropped(rival('a', { http: undefined, tcp: [{ route }] })), ['443', '443'], 'tcp is for other ports')
   t.strictSame(takenFrom({ spec: tls('a.com') }, rival('a', tls('a.com'))), ['tls 443 of orders by shop/a'])
 })
 
