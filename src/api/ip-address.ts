@@ -11,7 +11,12 @@ export type IPAddress = NamespacedName & {
   service: NamespacedName | undefined
   /** spec.parentRef as text, whatever it names. */
   parent: string
+  /** When it was last claimed, RFC 3339; empty where nothing says it. */
+  claimedAt: string
 }
+
+/** When a claim was last asked for; where it never was again, its creation counts. */
+export const claimedAtAnnotation = 'meshvip.dev/claimed-at'
 
 /** Projects an IPAddress. Throws MalformedObject. */
 export const parseIPAddress = (object: unknown): IPAddress => {
@@ -20,10 +25,12 @@ export const parseIPAddress = (object: unknown): IPAddress => {
   const group = parent.string('group') ?? ''
   const resource = parent.string('resource') ?? ''
   const name = { namespace: parent.string('namespace') ?? '', name: parent.string('name') ?? '' }
+  const metadata = fields.object('metadata')
   const isService = group === '' && resource === 'services'
   return {
     ...readName(fields),
     service: isService ? name : undefined,
+    claimedAt: metadata.object('annotations').string(claimedAtAnnotation) ?? metadata.string('creationTimestamp') ?? '',
     parent: isService ? `Service ${name.namespace}/${name.name}` : `${resource} ${name.namespace}/${name.name}`,
   }
 }

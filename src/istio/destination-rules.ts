@@ -1,7 +1,7 @@
+import { oldestFirst } from '../api/creation-order.ts'
 import type { DestinationRule } from '../api/destination-rule.ts'
 import type { ClusterView } from '../view/view.ts'
 import { type Client, hasLabels } from './client.ts'
-import { oldestFirst } from './creation-order.ts'
 import { isWildcard, type Mesh, matchesHost, resolveShortName } from './hosts.ts'
 import type { MeshHost } from './registry.ts'
 

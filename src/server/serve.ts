@@ -11,11 +11,12 @@ import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubeConfig } from '../kubernetes/config.ts'
-import { defaultPolicy } from '../rules/policy.ts'
+import { defaultPolicy, type Policy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
+import { ledger } from '../vip/ledger.ts'
 import { defaultCapacity } from './capacity.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
@@ -73,10 +74,11 @@ type Opened = { backend: Backend; run(signal: AbortSignal): Promise<void> }
 
 const openBackend = async (
   { standalone, kubeconfig, collect = {} }: ServeOptions,
-  clusterDomain: string,
+  policy: () => Policy,
   logger: Logger,
   metrics: Metrics,
 ): Promise<Opened> => {
+  const { clusterDomain } = policy()
   if (standalone === undefined) {
     const client = new KubernetesClient(loadKubeConfig(kubeconfig))
     const onError = (kind: string, err: unknown) => logger.warn({ kind, err }, 'a watch failed, and is tried again')
@@ -90,9 +92,14 @@ const openBackend = async (
     observeView(metrics, cluster.reflectors)
     const janitor = new Janitor({
       client,
-      orphanedClaims: () => cluster.orphanedClaims(),
+      records: () => cluster.addresses && ledger(cluster.addresses, policy()),
       onCollected: (address, { namespace, name }) =>
         logger.info({ address, service: `${namespace}/${name}` }, 'a claim that nobody needs was deleted'),
+      onAdopted: (address, { namespace, name }) =>
+        logger.info(
+          { address, service: `${namespace}/${name}` },
+          'an address was claimed for a Service that had it without a claim',
+        ),
       onError: (err) => logger.warn({ err }, 'a claim could not be looked after, and is so later'),
       times: collect,
     })
@@ -139,11 +146,11 @@ const makeOwnCertificate = async (host: string) => {
 export const serve = async (options: ServeOptions): Promise<Serving> => {
   const { config } = options
   const text = config === undefined ? '' : await readFileOf('--config', config)
-  let policy = config === undefined ? defaultPolicy : loadPolicy(text, config)
+  let policy: Policy = config === undefined ? defaultPolicy : loadPolicy(text, config)
   const { clusterDomain } = policy
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
-  const { backend, run } = await openBackend(options, clusterDomain, logger, metrics)
+  const { backend, run } = await openBackend(options, () => policy, logger, metrics)
   const given =
     options.tls === undefined
       ? undefined

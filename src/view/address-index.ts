@@ -27,9 +27,9 @@ export class AddressIndex {
     return this.#holders.get(address) ?? []
   }
 
-  /** Every address that is held. */
-  addresses(): Iterable<string> {
-    return this.#holders.keys()
+  /** Every address that is held, and by whom. */
+  entries(): Iterable<readonly [address: string, holders: readonly AddressHolder[]]> {
+    return this.#holders
   }
 
   /** How many addresses of a block of 2^8 or 2^16 are held; 0 for other blocks. */

@@ -217,11 +217,9 @@ export class ObjectStore implements ClusterView {
     return claim === undefined ? undefined : holderOf(claim)
   }
 
-  /** The addresses that are claimed for Services which are not there, or do not list them. */
-  orphanedClaims(): string[] {
-    return [...this.#objects.IPAddress.all()].flatMap(({ name, service }) =>
-      service === undefined || this.service(service)?.externalIPs.includes(name) ? [] : [name],
-    )
+  /** Every address that somebody has, and who. */
+  heldAddresses() {
+    return this.#addresses.entries()
   }
 
   claimsOf(service: NamespacedName): readonly string[] {

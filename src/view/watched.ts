@@ -3,6 +3,7 @@ import { managedBy, managedByLabel } from '../api/ip-address.ts'
 import type { Kind } from '../api/kinds.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
+import type { Addresses } from '../vip/ledger.ts'
 import { ObjectStore } from './object-store.ts'
 import { type ReadThroughOptions, ReadThroughView, untilRead } from './read-through.ts'
 import { Reflector, type ReflectorTimes } from './reflector.ts'
@@ -160,9 +161,9 @@ export class WatchedCluster implements Cluster {
     this.#reflector(kind)?.learn(object)
   }
 
-  /** The addresses whose claims nobody seems to need, as far as is in view. */
-  orphanedClaims(): readonly string[] {
-    return this.isCurrent ? this.#store.orphanedClaims() : []
+  /** Who has which addresses, as far as is in view; undefined while not everything is. */
+  get addresses(): Addresses | undefined {
+    return this.isCurrent ? this.#store : undefined
   }
 
   /** Watches until the signal is aborted. */

@@ -1,5 +1,5 @@
 import { Fields } from '../api/fields.ts'
-import { ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
+import { claimedAtAnnotation, ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
 import { type NamespacedName, sameName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from '../view/object-store.ts'
@@ -17,7 +17,10 @@ export type Claims = {
 const ipAddressObject = (address: string, { namespace, name }: NamespacedName) => ({
   apiVersion: 'networking.k8s.io/v1',
   kind: 'IPAddress',
-  metadata: { name: address, labels: { [managedByLabel]: managedBy, [ipFamilyLabel]: 'IPv4' } },
+  metadata: {
+    name: address,
+    labels: { [managedByLabel]: managedBy, [ipFamilyLabel]: address.includes(':') ? 'IPv6' : 'IPv4' },
+  },
   spec: { parentRef: { group: '', resource: 'services', namespace, name } },
 })
 
@@ -83,7 +86,7 @@ export class IPAddressClaims implements Claims {
     const metadata = new Fields(claim).object('metadata')
     const name = { namespace: '', name: String(metadata.raw('name')) }
     const resourceVersion = metadata.raw('resourceVersion')
-    const annotations = { 'meshvip.dev/claimed-at': new Date().toISOString() }
+    const annotations = { [claimedAtAnnotation]: new Date().toISOString() }
     try {
       await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
       return true

@@ -4,7 +4,7 @@ import type { ClusterView, Held, Holder } from '../view/view.ts'
 import type { Pool } from './pool.ts'
 
 /** Whether a range takes in a whole pool. A ServiceEntry that captures so much traffic holds no address of it. */
-const takesIn = (range: AddressRange, pools: readonly Pool[]): boolean =>
+export const takesIn = (range: AddressRange, pools: readonly Pool[]): boolean =>
   pools.some(({ family, first, last }) => range.family === family && range.first <= first && last <= range.last)
 
 /** Whether somebody holds each address of a block, so that there is no need to look at one after the other. */

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { oldestFirst } from '../api/creation-order.ts'
 import { Fields } from '../api/fields.ts'
 import { managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
-import type { NamespacedName } from '../api/metadata.ts'
+import { type NamespacedName, readName, sameName } from '../api/metadata.ts'
 import { parseService } from '../api/service.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
+import { IPAddressClaims } from './claims.ts'
+import type { AddressRecord } from './ledger.ts'
 
 /** All times in milliseconds. */
 export type JanitorTimes = {
@@ -21,11 +24,19 @@ const defaultTimes: JanitorTimes = { interval: 30_000, grace: 75_000 }
 /** Milliseconds for the requests about one claim. */
 const requestTimeout = 10_000
 
+/** What is wrong with an address and is nobody's to mend but its owners'. */
+export type Grievance = AddressRecord & { state: 'duplicate' | 'outside' }
+
 export type JanitorOptions = {
   client: KubernetesClient
-  /** The addresses whose claims nobody seems to need. */
-  orphanedClaims(): readonly string[]
+  /** Who has which addresses; undefined while that cannot be told. */
+  records(): readonly AddressRecord[] | undefined
+  /** Told of each claim that was deleted, */
   onCollected(address: string, service: NamespacedName): void
+  /** and of each that was made for a Service which had none. */
+  onAdopted(address: string, service: NamespacedName): void
+  /** Told at each look of all that is wrong. */
+  onLook?(grievances: readonly Grievance[], signal: AbortSignal): Promise<void>
   /** Told of each failure; it is tried again. */
   onError(error: unknown): void
   times?: Partial<JanitorTimes>
@@ -36,24 +47,43 @@ export type JanitorOptions = {
 /** What a claim was when it was first seen orphaned. */
 type Orphan = { uid: string; resourceVersion: string; since: number }
 
+const creationOf = (object: unknown) => {
+  const fields = new Fields(object)
+  return { ...readName(fields), created: fields.object('metadata').string('creationTimestamp') ?? '' }
+}
+
+const isGrievance = (record: AddressRecord): record is Grievance =>
+  record.state === 'duplicate' || record.state === 'outside'
+
+/** Whether a claim is for a Service that does not list the address, as far as is in view. */
+const isOrphaned = ({ claim, services }: AddressRecord): boolean => {
+  const owner = claim?.service
+  return owner !== undefined && !services.some((service) => sameName(service, owner))
+}
+
 /**
- * Deletes claims whose Service is gone, lists the address no more, or was refused after it was given one. It may run in every
- * replica at once: the API server deletes a claim only as it was seen, and whoever relies on one touches it first (claims.ts).
+ * Keeps claims and Services at one. It deletes claims whose Service is gone, lists the address no more, or was refused after it was
+ * given one; it claims the addresses of Services that have none, and says who has an address that is another's. No Service is ever
+ * changed. One replica is enough, but any number may run at once: the API server deletes a claim only as it was seen, whoever relies on
+ * one touches it first, and of one address there can be one claim (claims.ts).
  */
 export class Janitor {
   readonly #options: JanitorOptions
+  readonly #claims: IPAddressClaims
   readonly #times: JanitorTimes
   readonly #now: () => number
   #orphans = new Map<string, Orphan>()
 
   constructor(options: JanitorOptions) {
     this.#options = options
+    this.#claims = new IPAddressClaims(options.client)
     this.#times = { ...defaultTimes, ...options.times }
     this.#now = options.now ?? (() => performance.now())
   }
 
-  /** Runs until the signal is aborted. */
+  /** Runs until the signal is aborted. What was seen before it ran does not count: meanwhile nobody looked. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#orphans.clear()
     while (!signal.aborted) {
       await this.#sweep(signal)
       await sleep(this.#times.interval, undefined, { signal }).catch(() => {})
@@ -61,22 +91,33 @@ export class Janitor {
   }
 
   async #sweep(signal: AbortSignal): Promise<void> {
+    const records = this.#options.records()
+    if (records === undefined) return
     const before = this.#orphans
     this.#orphans = new Map()
-    for (const address of this.#options.orphanedClaims()) {
-      const timely = AbortSignal.any([signal, AbortSignal.timeout(requestTimeout)])
-      try {
-        await this.#look(address, before.get(address), timely)
-      } catch (error) {
-        if (signal.aborted) return
-        // Gone, or changed since it was read: then there is nothing to collect for now.
-        const isPassed = error instanceof ApiError && (error.status === 404 || error.status === 409)
-        if (!isPassed) this.#options.onError(error)
-      }
+    for (const record of records) {
+      if (signal.aborted) return
+      const { address, claim, services } = record
+      if (isOrphaned(record))
+        await this.#attempt(signal, (timely) => this.#collect(address, before.get(address), timely))
+      else if (claim === undefined && record.pool !== undefined && services.length > 0)
+        await this.#attempt(signal, (timely) => this.#adopt(address, services, timely))
+    }
+    await this.#attempt(signal, async (timely) => this.#options.onLook?.(records.filter(isGrievance), timely))
+  }
+
+  async #attempt(signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    try {
+      await work(AbortSignal.any([signal, AbortSignal.timeout(requestTimeout)]))
+    } catch (error) {
+      if (signal.aborted) return
+      // Gone, or changed since it was read: then there is nothing to do for now.
+      const isPassed = error instanceof ApiError && (error.status === 404 || error.status === 409)
+      if (!isPassed) this.#options.onError(error)
     }
   }
 
-  async #look(address: string, before: Orphan | undefined, signal: AbortSignal): Promise<void> {
+  async #collect(address: string, before: Orphan | undefined, signal: AbortSignal): Promise<void> {
     const { client, onCollected } = this.#options
     const claim = await client.get('IPAddress', { namespace: '', name: address }, signal)
     if (claim === undefined) return
@@ -89,9 +130,24 @@ export class Janitor {
     this.#orphans.set(address, orphan)
     if (this.#now() - orphan.since < this.#times.grace) return
     // Read after the claim: a Service that was stored since has touched its claim, which is then not deleted.
-    const present = await client.get('Service', service, signal)
-    if (present !== undefined && parseService(present).externalIPs.includes(address)) return
+    if (await this.#isListed(address, service, signal)) return
     await client.delete('IPAddress', { namespace: '', name: address }, { uid, resourceVersion }, signal)
     onCollected(address, service)
+  }
+
+  /** Claims an address for the first of the Services that list it, oldest first. */
+  async #adopt(address: string, services: readonly NamespacedName[], signal: AbortSignal): Promise<void> {
+    const present = await Promise.all(services.map((service) => this.#options.client.get('Service', service, signal)))
+    const listing = present.filter(
+      (service) => service !== undefined && parseService(service).externalIPs.includes(address),
+    )
+    const [oldest] = listing.map(creationOf).sort(oldestFirst)
+    if (oldest === undefined) return
+    if (await this.#claims.claim(address, oldest, { dryRun: false, signal })) this.#options.onAdopted(address, oldest)
+  }
+
+  async #isListed(address: string, service: NamespacedName, signal: AbortSignal): Promise<boolean> {
+    const present = await this.#options.client.get('Service', service, signal)
+    return present !== undefined && parseService(present).externalIPs.includes(address)
   }
 }

@@ -1,0 +1,123 @@
+import type { AddressRange } from '../api/address.ts'
+import { covers, parseAddress } from '../api/address.ts'
+import type { IPAddress } from '../api/ip-address.ts'
+import { formatName, type NamespacedName, sameName } from '../api/metadata.ts'
+import { mayBeVirtualHost, type Service } from '../api/service.ts'
+import type { AddressHolder } from '../view/address-index.ts'
+import type { Holder } from '../view/view.ts'
+import { takesIn } from './holders.ts'
+import { type Pool, poolSize } from './pool.ts'
+import { poolOf } from './pools.ts'
+
+/**
+ * held: one Service lists it, and its claim is for that one. unclaimed: one Service lists it, and nothing keeps others from getting it.
+ * orphaned: it is claimed for a Service that is not there, or does not list it, and nobody else has it. duplicate: several have it.
+ * foreign: it is of a pool, and something else has it: a ServiceEntry, a load balancer, a claim that is for no Service. outside: it is of
+ * no pool, and of a Service that may be a virtual host.
+ */
+export type AddressState = 'held' | 'unclaimed' | 'orphaned' | 'duplicate' | 'foreign' | 'outside'
+
+/** One address, and who has it. */
+export type AddressRecord = {
+  address: string
+  /** Undefined where it is outside. */
+  pool: Pool | undefined
+  state: AddressState
+  claim: IPAddress | undefined
+  /** The Services that list it in `externalIPs`. */
+  services: readonly NamespacedName[]
+  /** Whoever else has it: ServiceEntries, load balancers, what a claim is for that is no Service. For messages. */
+  others: readonly string[]
+}
+
+/** How much of a pool is used. */
+export type PoolUsage = {
+  pool: Pool
+  /** How many addresses can be handed out, */
+  size: bigint
+  /** of which so many are held by anybody, */
+  used: number
+  /** and so many by nobody. */
+  free: bigint
+  /** How many addresses of the range are never handed out. */
+  reserved: bigint
+}
+
+/** What a ledger is made of. */
+export type Addresses = {
+  /** Every address that somebody has, in canonical form. */
+  heldAddresses(): Iterable<readonly [address: string, holders: readonly AddressHolder[]]>
+  /** All who have it, those with a range around it included. */
+  holders(address: string): readonly Holder[]
+}
+
+const isOf = (address: string, service: Service): boolean => service.externalIPs.includes(address)
+
+const stateOf = (
+  claim: IPAddress | undefined,
+  services: readonly NamespacedName[],
+  others: readonly string[],
+): AddressState => {
+  const [service] = services
+  if (services.length + others.length > 1) return 'duplicate'
+  if (service === undefined) return others.length === 1 ? 'foreign' : 'orphaned'
+  return claim?.service !== undefined && sameName(claim.service, service) ? 'held' : 'unclaimed'
+}
+
+const recordOf = (
+  address: string,
+  holders: readonly AddressHolder[],
+  pool: Pool,
+  pools: readonly Pool[],
+  addresses: Addresses,
+): AddressRecord => {
+  const claim = holders.flatMap((holder) => (holder.kind === 'IPAddress' ? [holder.object] : []))[0]
+  const ofServices = holders.flatMap((holder) => (holder.kind === 'Service' ? [holder.object] : []))
+  const services = ofServices.filter((service) => isOf(address, service))
+  const balancers = ofServices.filter((service) => !isOf(address, service))
+  const entries = addresses
+    .holders(address)
+    .filter(({ kind, range }) => kind === 'ServiceEntry' && (range === undefined || !takesIn(range, pools)))
+  const others = [
+    ...balancers.map((service) => `load balancer of Service ${formatName(service)}`),
+    ...entries.map(({ text }) => text),
+    ...(claim !== undefined && claim.service === undefined ? [claim.parent] : []),
+  ]
+  const names = services.map(({ namespace, name }) => ({ namespace, name }))
+  return { address, pool, state: stateOf(claim, names, others), claim, services: names, others }
+}
+
+/** The addresses of the pools that anybody has, and those outside of them that are of Services which may be virtual hosts. */
+export const ledger = (
+  addresses: Addresses,
+  { pools, allowedExternalIPs }: { pools: readonly Pool[]; allowedExternalIPs: readonly AddressRange[] },
+): AddressRecord[] => {
+  const records: AddressRecord[] = []
+  for (const [address, holders] of addresses.heldAddresses()) {
+    const pool = poolOf(pools, address)
+    if (pool !== undefined) {
+      records.push(recordOf(address, holders, pool, pools, addresses))
+      continue
+    }
+    const services = holders.flatMap((holder) =>
+      holder.kind === 'Service' && isOf(address, holder.object) && mayBeVirtualHost(holder.object)
+        ? [{ namespace: holder.object.namespace, name: holder.object.name }]
+        : [],
+    )
+    if (services.length === 0) continue
+    const parsed = parseAddress(address)
+    if (parsed !== undefined && allowedExternalIPs.some((range) => covers(range, parsed))) continue
+    records.push({ address, pool, state: 'outside', claim: undefined, services, others: [] })
+  }
+  return records
+}
+
+/** How much of each pool is used. */
+export const usageOf = (pools: readonly Pool[], records: readonly AddressRecord[]): PoolUsage[] => {
+  const used = Map.groupBy(records, ({ pool }) => pool)
+  return pools.map((pool) => {
+    const size = poolSize(pool)
+    const count = used.get(pool)?.length ?? 0
+    return { pool, size, used: count, free: size - BigInt(count), reserved: pool.last - pool.first + 1n - size }
+  })
+}
