@@ -4,10 +4,12 @@ import type { Kind, KnownObject } from '../api/kinds.ts'
 /** An object that has addresses of its own. */
 export type AddressHolder = Extract<KnownObject, { kind: 'IPAddress' | 'Service' | 'ServiceEntry' }>
 
-/** The sizes of the blocks in which addresses are counted. Of larger ones none is ever full that is in memory. */
-const countedBits = [8, 16] as const
+/** Of the blocks in which addresses are counted. Of larger ones those that are full are told by their parts. */
+const countedBits = [4, 8, 12, 16]
 
-const keyOf = ({ family, first, bits }: Block): string => `${family} ${bits} ${first >> BigInt(bits)}`
+/** Of IPv4 a number, which is found faster. */
+const keyOf = ({ family, first, bits }: Block): string | number =>
+  family === 4 ? bits * 2 ** 32 + Number(first >> BigInt(bits)) : `${bits} ${first >> BigInt(bits)}`
 
 const addressesOf = ({ kind, object }: AddressHolder): ReadonlySet<string> => {
   if (kind === 'IPAddress') return new Set([object.name])
@@ -21,7 +23,7 @@ const order: readonly Kind[] = ['IPAddress', 'Service', 'ServiceEntry']
 export class AddressIndex {
   readonly #holders = new Map<string, AddressHolder[]>()
   /** How many addresses of a block are held; no entry where none is. */
-  readonly #held = new Map<string, number>()
+  readonly #held = new Map<string | number, number>()
 
   holders(address: string): readonly AddressHolder[] {
     return this.#holders.get(address) ?? []
@@ -32,7 +34,7 @@ export class AddressIndex {
     return this.#holders
   }
 
-  /** How many addresses of a block of 2^8 or 2^16 are held; 0 for other blocks. */
+  /** How many addresses of a block of 2^4, 2^8, 2^12 or 2^16 are held; 0 for other blocks. */
   heldWithin(block: Block): number {
     return this.#held.get(keyOf(block)) ?? 0
   }

@@ -244,10 +244,9 @@ export class ObjectStore implements ClusterView {
   }
 
   heldWithin(block: Block): Held {
+    const addresses = this.#addresses.heldWithin(block)
+    if (this.#objects.ServiceEntry.under('ranges').length === 0) return { addresses, ranges: [] }
     const last = block.first + (1n << BigInt(block.bits)) - 1n
-    return {
-      addresses: this.#addresses.heldWithin(block),
-      ranges: [...this.#ranges(block.family, block.first, last)].map(({ range }) => range),
-    }
+    return { addresses, ranges: [...this.#ranges(block.family, block.first, last)].map(({ range }) => range) }
   }
 }

@@ -22,7 +22,7 @@ export type Holder = {
 
 /** How much of a block of addresses is held. */
 export type Held = {
-  /** How many addresses of it, in a block of 2^8 or 2^16 of them; 0 in others, where nobody counts. */
+  /** How many addresses of it, in a block of 2^4, 2^8, 2^12 or 2^16 of them; 0 in others, where nobody counts. */
   addresses: number
   /** The ranges of ServiceEntries that hold all of it. */
   ranges: readonly AddressRange[]

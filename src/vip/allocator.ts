@@ -1,3 +1,4 @@
+import type { Block } from '../api/address.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
 import type { Cluster, ClusterView } from '../view/view.ts'
 import type { Claims } from './claims.ts'
@@ -37,9 +38,11 @@ export const allocate = async (
     )
     if (kept !== undefined) return kept
     const usable = poolsFor(pools, service.namespace, view).filter((pool) => pool.family === family)
-    return candidateAddresses(usable, formatName(service), (block) =>
-      isHeld(view.heldWithin(block), block, pools),
-    ).find(isUsable)
+    // Nearly always the very first is free; what else is held is looked at only where it is not.
+    const [first] = candidateAddresses(usable, formatName(service)).take(1)
+    if (first === undefined || isUsable(first)) return first
+    const isFull = (block: Block) => isHeld(view.heldWithin(block), block, pools)
+    return candidateAddresses(usable, formatName(service), isFull).find(isUsable)
   }
   for (;;) {
     signal.throwIfAborted()

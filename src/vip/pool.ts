@@ -66,9 +66,9 @@ function* permutation(bits: number, { offset, stride }: Course): Generator<bigin
   } while (number !== first)
 }
 
-/** The addresses of a block, by blocks of 2^8 times fewer. */
+/** The addresses of a block, by blocks of 2^4 times fewer. */
 function* visit(block: Block, course: Course, isFull: (block: Block) => boolean): Generator<bigint> {
-  const bits = (Math.ceil(block.bits / 8) - 1) * 8
+  const bits = (Math.ceil(block.bits / 4) - 1) * 4
   for (const number of permutation(block.bits - bits, { ...course, offset: course.offset >> BigInt(bits) })) {
     const part = { family: block.family, first: block.first + (number << BigInt(bits)), bits }
     if (bits === 0) yield part.first
@@ -78,7 +78,7 @@ function* visit(block: Block, course: Course, isFull: (block: Block) => boolean)
 
 /**
  * The addresses to try for a name (`namespace/name`), best first, but for those in blocks that are full. So what is left of a pool that
- * is almost full is found in some hundred steps.
+ * is almost full is found in some dozens of steps.
  */
 export function* candidates(pool: Pool, name: string, isFull: (block: Block) => boolean): Generator<bigint> {
   const { family, first, last } = pool

@@ -415,8 +415,8 @@ t.test('on a live cluster', async (t) => {
       server.put(claim('240.240.225.190', 'shop/faster'))
       return alreadyExists
     }
-    t.strictSame((await run(requestFor(service('orders')), backend)).patch, writes('240.240.225.167'))
-    t.strictSame(server.claims, { '240.240.225.190': 'shop/faster', '240.240.225.167': 'shop/orders' })
+    t.strictSame((await run(requestFor(service('orders')), backend)).patch, writes('240.240.225.183'))
+    t.strictSame(server.claims, { '240.240.225.190': 'shop/faster', '240.240.225.183': 'shop/orders' })
   })
 
   t.test('an update by replace gets its address back, and the claim is touched', async (t) => {

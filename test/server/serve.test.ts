@@ -135,7 +135,7 @@ t.test('a folder of manifests is the cluster', async (t) => {
   })
   const serving = await start(t, { standalone: folder })
   const { body } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
-  t.strictSame(patchIn(responseIn(body)), writes('240.240.225.167'))
+  t.strictSame(patchIn(responseIn(body)), writes('240.240.225.183'))
 })
 
 t.test('a live cluster is the one of the kubeconfig', async (t) => {

@@ -63,7 +63,7 @@ t.test('whatever comes, changes and goes, the index says what a look at all of i
           const expected = [...all.values()].filter((other) => addressesOf(other).includes(one)).map(keyOf)
           if (`${index.holders(one).map(keyOf).sort()}` !== `${expected.sort()}`) return false
           if (one === 'nonsense') continue
-          for (const bits of [8, 16]) {
+          for (const bits of [4, 8, 12, 16]) {
             const block = blockAround(one, bits)
             const within = [...held].filter(
               (other) => other !== 'nonsense' && sameBlock(blockAround(other, bits), block),

@@ -111,7 +111,7 @@ t.test('of a large pool that is almost full the last address is found without lo
   const look = t.capture(circumstances.store, 'holders', circumstances.store.holders)
   t.equal(await allocate(orders, 4, [], circumstances), last)
   t.ok(
-    look().length <= 3 * 256,
+    look().length <= 3 * 16,
     'those of its own block, and of two that have fewer since one address is not in the pool',
   )
   t.equal(await allocate({ namespace: 'shop', name: 'late' }, 4, [], circumstances), undefined)
