@@ -39,7 +39,7 @@ const rootOf = ({ group, version }: Resource): string =>
 
 const roots = new Map(Object.values(resources).map((resource) => [resource.resource as string, rootOf(resource)]))
 
-const pathOf = ({ kind, metadata }: Raw): string => {
+export const pathOf = ({ kind, metadata }: Pick<Raw, 'kind' | 'metadata'>): string => {
   const resource = resources[kind as ResourceKind]
   const scope = metadata.namespace === undefined ? '' : `/namespaces/${metadata.namespace}`
   return `${rootOf(resource)}${scope}/${resource.resource}/${metadata.name}`
@@ -173,10 +173,15 @@ export class FakeApiServer {
       headers: request.headers,
       body: request.method === 'GET' ? undefined : await json(request),
     }
-    this.requests.push(seen)
-    const { status, body } = (await this.intercept(seen)) ?? this.#answer(seen)
+    const { status, body } = await this.handle(seen)
     response.writeHead(status, { 'content-type': 'application/json' })
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
+  }
+
+  /** The answer to a request, however it came. */
+  async handle(request: FakeRequest): Promise<FakeReply> {
+    this.requests.push(request)
+    return (await this.intercept(request)) ?? this.#answer(request)
   }
 
   #initialEvents({ pathname }: URL): object[] {
@@ -204,8 +209,9 @@ export class FakeApiServer {
   #create({ query, body }: FakeRequest): FakeReply {
     const object = body as Raw
     if (this.#objects.has(pathOf(object))) return alreadyExists
-    if (query.get('dryRun') !== 'All') this.put(object)
-    return { status: 201, body: object }
+    if (query.get('dryRun') === 'All') return { status: 201, body: object }
+    this.put(object)
+    return { status: 201, body: this.get(pathOf(object)) }
   }
 
   #remove({ path, body }: FakeRequest, { metadata }: Raw): FakeReply {
@@ -219,9 +225,8 @@ export class FakeApiServer {
     if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
     const expected = (body as Raw).metadata?.resourceVersion
     if (expected !== undefined && expected !== present.metadata.resourceVersion) return conflict
-    const merged = mergePatched(present, body) as Raw
-    this.put(merged)
-    return { status: 200, body: merged }
+    this.put(mergePatched(present, body) as Raw)
+    return { status: 200, body: this.get(pathOf(present)) }
   }
 
   #matching({ root, scope, resource }: Collection, selector: string | null): Raw[] {
