@@ -1,7 +1,7 @@
 /** The pages that are made from the source of truth. A test fails where they are not as this makes them. */
 import { configurationSchema } from '../src/config/schema.ts'
 import { rules } from '../src/rules/index.ts'
-import { createMetrics, observeView } from '../src/server/metrics.ts'
+import { createMetrics, observeAddresses, observeView } from '../src/server/metrics.ts'
 import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
 
 /** What a generated page begins with. */
@@ -119,6 +119,11 @@ exemptions:
 const metricsPage = async (): Promise<string> => {
   const created = createMetrics()
   observeView(created, [])
+  observeAddresses(
+    created,
+    () => [],
+    () => undefined,
+  )
   const metrics = (await created.registry.getMetricsAsJSON()).filter(({ name }) => name.startsWith('meshvip_'))
   return `${header}
 # Metrics

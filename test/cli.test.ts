@@ -163,13 +163,14 @@ t.test('standalone it greets, serves, and ends well at Ctrl-C', async (t) => {
   t.equal(existsSync(ca), false, 'the CA is gone')
 })
 
-/** meshvip before a cluster that answers nothing until it is told to; with this certificate, or one of its own. */
+/** meshvip before a cluster that tells nothing of the namespace shop until it is told to; with this certificate, or one of its own. */
 const startBeforeSlowCluster = async (t: Test, given?: { cert: string; key: string }) => {
   const server = await startFakeApiServer(t)
   server.put(meshNamespace('shop'))
   const asked = Promise.withResolvers<void>()
   const release = Promise.withResolvers<undefined>()
-  server.intercept = () => {
+  server.intercept = ({ path }) => {
+    if (!path.startsWith('/api/v1/namespaces/shop')) return undefined
     asked.resolve()
     return release.promise
   }

@@ -9,8 +9,8 @@ export type WatchOptions = {
   text: string
   /** Milliseconds between two looks. */
   interval: number
-  /** Told of each policy that replaces the one before. */
-  onPolicy(policy: Policy): void
+  /** Told of each policy that replaces the one before; may throw or reject where it cannot be used, and the file is no good then. */
+  onPolicy(policy: Policy): void | Promise<void>
   /** Told why the file cannot be used; the policy in force stays. Once for each text. */
   onError(error: unknown): void
   signal: AbortSignal
@@ -38,7 +38,7 @@ export const watchPolicy = async ({ file, text, interval, onPolicy, onError, sig
     told = now
     try {
       if (now === undefined) throw new Error(`${file} is gone, or cannot be read`)
-      onPolicy(loadPolicy(now, file))
+      await onPolicy(loadPolicy(now, file))
     } catch (error) {
       onError(error)
     }

@@ -101,6 +101,11 @@ export class KubernetesClient {
     return `${root}${scope}/${resource}${name === undefined ? '' : `/${name}`}`
   }
 
+  /** The version of the API server, such as `v1.36.3`. */
+  async version(signal: AbortSignal): Promise<string> {
+    return new Fields(await this.#send(HttpMethod.GET, '/version', signal)).string('gitVersion') ?? ''
+  }
+
   /** The object of this name (with an empty namespace where its kind is cluster-scoped); undefined where there is none, or where its kind is not installed. */
   async get(kind: ResourceKind, { namespace, name }: NamespacedName, signal: AbortSignal): Promise<unknown> {
     if (!isObjectName(name) || (resources[kind].namespaced && !isObjectName(namespace))) return undefined

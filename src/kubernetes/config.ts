@@ -48,6 +48,10 @@ const keepDispatcher = (config: KubeConfig): KubeConfig => {
   return config
 }
 
+/** The namespace that we are in: the pod's, or that of the kubeconfig's context. */
+export const ownNamespace = (config: KubeConfig): string =>
+  config.getContextObject(config.getCurrentContext())?.namespace ?? 'default'
+
 /** Reads a kubeconfig file, or the service account of the pod we run in. Throws UsageError. */
 export const loadKubeConfig = (file: string | undefined): KubeConfig => {
   const config = new KubeConfig()

@@ -1,4 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type AddressRecord, usageOf } from '../vip/ledger.ts'
+import type { Pool } from '../vip/pool.ts'
 
 /** What Prometheus can ask about us. Counters that alerts rest on exist from the start, at zero. */
 export type Metrics = {
@@ -9,6 +11,11 @@ export type Metrics = {
   inFlight: Gauge
   overload: Counter
   viewReads: Counter<'kind' | 'reason'>
+  allocationSeconds: Histogram<'outcome'>
+  allocationConflicts: Counter
+  poolExhausted: Counter<'pool'>
+  claimsCollected: Counter
+  claimsAdopted: Counter
 }
 
 export const createMetrics = (): Metrics => {
@@ -52,6 +59,34 @@ export const createMetrics = (): Metrics => {
       labelNames: ['kind', 'reason'],
       registers: [registry],
     }),
+    allocationSeconds: new Histogram({
+      name: 'meshvip_allocation_duration_seconds',
+      help: 'Seconds to choose and claim an address for a virtual host that had none, by outcome (allocated, exhausted: none was free).',
+      labelNames: ['outcome'],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers: [registry],
+    }),
+    allocationConflicts: new Counter({
+      name: 'meshvip_allocation_conflicts_total',
+      help: 'Addresses that were chosen and that another was faster to claim, so that the next one was tried.',
+      registers: [registry],
+    }),
+    poolExhausted: new Counter({
+      name: 'meshvip_pool_exhausted_total',
+      help: 'Virtual hosts that were given no address because the pool was full, by pool; each dry run and each retry counts.',
+      labelNames: ['pool'],
+      registers: [registry],
+    }),
+    claimsCollected: new Counter({
+      name: 'meshvip_claims_collected_total',
+      help: 'Claims (IPAddress objects) that this replica deleted because nobody needed them.',
+      registers: [registry],
+    }),
+    claimsAdopted: new Counter({
+      name: 'meshvip_claims_adopted_total',
+      help: 'Claims that this replica made for Services which had an address of a pool without one.',
+      registers: [registry],
+    }),
   }
   for (const webhook of ['mutate', 'validate']) {
     for (const verdict of ['allowed', 'denied', 'unavailable', 'failed']) {
@@ -93,6 +128,38 @@ export const observeView = ({ registry }: Metrics, watched: readonly Watched[]):
     collect() {
       this.reset()
       for (const { kind, relists } of watched) this.inc({ kind }, relists)
+    },
+  })
+}
+
+/** Adds what can be asked about the addresses of the pools; nothing while the cluster is not in view. */
+export const observeAddresses = (
+  { registry }: Metrics,
+  pools: () => readonly Pool[],
+  records: () => readonly AddressRecord[] | undefined,
+): void => {
+  new Gauge({
+    name: 'meshvip_pool_addresses',
+    help: 'Addresses of a pool, by state (used: somebody has it or it is claimed, free). Their sum is what can be handed out.',
+    labelNames: ['pool', 'state'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      const known = records()
+      for (const { pool, used, free } of known === undefined ? [] : usageOf(pools(), known)) {
+        this.set({ pool: pool.cidr, state: 'used' }, used)
+        this.set({ pool: pool.cidr, state: 'free' }, Number(free))
+      }
+    },
+  })
+  new Gauge({
+    name: 'meshvip_duplicate_addresses',
+    help: 'Addresses of the pools that several Services, or a Service and something else, have now. `meshvip vips` shows them.',
+    registers: [registry],
+    collect() {
+      this.remove()
+      const known = records()
+      if (known !== undefined) this.set(known.filter(({ state }) => state === 'duplicate').length)
     },
   })
 }

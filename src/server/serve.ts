@@ -5,23 +5,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { type Logger, pino } from 'pino'
-import { type Backend, liveBackend, memoryBackend } from '../admission/backend.ts'
+import { pino } from 'pino'
+import { memoryBackend } from '../admission/backend.ts'
 import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
-import { KubernetesClient } from '../kubernetes/client.ts'
-import { loadKubeConfig } from '../kubernetes/config.ts'
 import { defaultPolicy, type Policy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
-import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
-import { ledger } from '../vip/ledger.ts'
+import type { JanitorTimes } from '../vip/janitor.ts'
 import { defaultCapacity } from './capacity.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
-import { createMetrics, type Metrics, observeView } from './metrics.ts'
+import { type LiveCluster, openLiveCluster } from './live-cluster.ts'
+import { createMetrics } from './metrics.ts'
 import { createWebhookServer, type State } from './webhook.ts'
 
 export type ServeOptions = {
@@ -70,49 +68,11 @@ const readFileOf = async (option: string, file: string): Promise<string> => {
 /** Milliseconds that a probe waits for a cluster that is not in view. */
 const probeTimeout = 1_000
 
-type Opened = { backend: Backend; run(signal: AbortSignal): Promise<void> }
-
-const openBackend = async (
-  { standalone, kubeconfig, collect = {} }: ServeOptions,
-  policy: () => Policy,
-  logger: Logger,
-  metrics: Metrics,
-): Promise<Opened> => {
-  const { clusterDomain } = policy()
-  if (standalone === undefined) {
-    const client = new KubernetesClient(loadKubeConfig(kubeconfig))
-    const onError = (kind: string, err: unknown) => logger.warn({ kind, err }, 'a watch failed, and is tried again')
-    const backend = liveBackend({
-      client,
-      clusterDomain,
-      onError,
-      onRead: (kind, reason) => metrics.viewReads.inc({ kind, reason }),
-    })
-    const { cluster } = backend
-    observeView(metrics, cluster.reflectors)
-    const janitor = new Janitor({
-      client,
-      records: () => cluster.addresses && ledger(cluster.addresses, policy()),
-      onCollected: (address, { namespace, name }) =>
-        logger.info({ address, service: `${namespace}/${name}` }, 'a claim that nobody needs was deleted'),
-      onAdopted: (address, { namespace, name }) =>
-        logger.info(
-          { address, service: `${namespace}/${name}` },
-          'an address was claimed for a Service that had it without a claim',
-        ),
-      onError: (err) => logger.warn({ err }, 'a claim could not be looked after, and is so later'),
-      times: collect,
-    })
-    return {
-      backend,
-      run: async (signal) => {
-        await Promise.all([cluster.run(signal), janitor.run(signal)])
-      },
-    }
-  }
+/** A cluster in memory, with the manifests of a folder in it. */
+const openStandalone = async (folder: true | string, clusterDomain: string): Promise<LiveCluster> => {
   const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })
-  if (standalone !== true) for (const object of await readManifests(standalone)) store.put(object)
-  return { backend: memoryBackend(store), run: async () => {} }
+  if (folder !== true) for (const object of await readManifests(folder)) store.put(object)
+  return { backend: memoryBackend(store), checkPools: async () => {}, run: async () => {} }
 }
 
 const listen = async (app: FastifyInstance, address: HostPort, option: string): Promise<HostPort> => {
@@ -150,7 +110,11 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   const { clusterDomain } = policy
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
-  const { backend, run } = await openBackend(options, () => policy, logger, metrics)
+  const { standalone, kubeconfig, collect = {} } = options
+  const { backend, checkPools, run } =
+    standalone === undefined
+      ? openLiveCluster({ kubeconfig, policy: () => policy, logger, metrics, collect })
+      : await openStandalone(standalone, clusterDomain)
   const given =
     options.tls === undefined
       ? undefined
@@ -163,6 +127,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
 
   const closers: (() => Promise<void>)[] = []
   const stopped = new AbortController()
+  let running: Promise<void> | undefined
   let folder: string | undefined
   const close = async () => {
     if (state === 'serving') {
@@ -171,10 +136,11 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     }
     state = 'away'
     stopped.abort()
-    await Promise.all(closers.map((closeServer) => closeServer()))
+    await Promise.all([...closers.map((closeServer) => closeServer()), running])
     if (folder !== undefined) await rm(folder, { recursive: true, force: true })
   }
   try {
+    await checkPools(policy.pools, stopped.signal)
     const tls = (given ?? made) as { cert: string; key: string }
     let webhook: FastifyInstance
     try {
@@ -223,7 +189,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         text,
         interval: reloadInterval,
         signal: stopped.signal,
-        onPolicy: (loaded) => {
+        onPolicy: async (loaded) => {
+          await checkPools(loaded.pools, stopped.signal)
           // What is in view is indexed by it.
           policy = { ...loaded, clusterDomain }
           logger.info({ config }, 'the configuration was loaded anew; another clusterDomain takes a restart')
@@ -231,7 +198,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         onError: (err) => logger.error({ err, config }, 'the configuration cannot be used; the one in force stays'),
       })
     }
-    void run(stopped.signal)
+    running = run(stopped.signal)
     state = 'serving'
     return { url: `https://${formatHostPort(address)}`, metricsURL, ca, close }
   } catch (error) {

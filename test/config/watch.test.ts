@@ -24,7 +24,10 @@ t.test(
       text: 'clusterDomain: a',
       interval: 5,
       signal: stop.signal,
-      onPolicy: ({ clusterDomain }) => tell(clusterDomain),
+      onPolicy: async ({ clusterDomain }) => {
+        if (clusterDomain === 'unusable') throw new Error('unusable')
+        tell(clusterDomain)
+      },
       onError: (error) => tell(String(error)),
     })
 
@@ -38,10 +41,15 @@ t.test(
       'also when it is another file of that name',
     )
     t.match(await after(() => writeFile(file, 'pools: []')), /^ConfigurationError: .*meshvip\.yaml:1:8: pools: /)
+    t.equal(
+      await after(() => writeFile(file, 'clusterDomain: unusable')),
+      'Error: unusable',
+      'as whoever uses it finds',
+    )
     t.match(await after(() => rm(file)), /meshvip\.yaml is gone, or cannot be read$/)
     t.equal(await after(() => writeFile(file, 'clusterDomain: d')), 'd')
     stop.abort()
     await watching
-    t.equal(told.length, 5, 'and each text is told of once')
+    t.equal(told.length, 6, 'and each text is told of once')
   },
 )

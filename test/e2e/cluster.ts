@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import type { Serving } from '../../src/server/serve.ts'
 import { findOrBuildBinaries } from '../testbed/binaries.ts'
-import { type ControlPlane, startControlPlane } from '../testbed/control-plane.ts'
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../testbed/control-plane.ts'
 import { apply, startWebhook, type WebhookOptions } from '../testbed/webhook.ts'
 
 export type Cluster = ControlPlane & {
@@ -12,14 +12,11 @@ export type Cluster = ControlPlane & {
   log: readonly Record<string, unknown>[]
 }
 
-/**
- * Runs a test against a real API server with the webhook registered, which `prepare` may have started in another way than usual.
- * Skips it where there are no binaries: the runner says so before it comes to that.
- */
-export const testOnCluster = async (
+/** Runs something against a real API server; skips the test where there are no binaries: the runner says so before it comes to that. */
+const onControlPlane = async (
   story: string,
-  run: (t: Test, cluster: Cluster) => Promise<void>,
-  prepare: (controlPlane: ControlPlane) => Promise<WebhookOptions> = async () => ({}),
+  run: (controlPlane: ControlPlane) => Promise<void>,
+  options?: ControlPlaneOptions,
 ): Promise<void> => {
   const binaries = await findOrBuildBinaries((line) => t.comment(line))
   if ('missing' in binaries) {
@@ -27,8 +24,35 @@ export const testOnCluster = async (
     return
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
-  const controlPlane = await startControlPlane(binaries)
+  const controlPlane = await startControlPlane(binaries, options)
   try {
+    await run(controlPlane)
+  } finally {
+    await controlPlane.stop()
+  }
+}
+
+/** Runs a test against a real API server that has none of ours. */
+export const testOnControlPlane = (
+  story: string,
+  run: (t: Test, controlPlane: ControlPlane) => Promise<void>,
+  options?: ControlPlaneOptions,
+): Promise<void> =>
+  onControlPlane(
+    story,
+    async (controlPlane) => {
+      await t.test(story, (t) => run(t, controlPlane))
+    },
+    options,
+  )
+
+/** Runs a test against a real API server with the webhook registered, which `prepare` may have started in another way than usual. */
+export const testOnCluster = (
+  story: string,
+  run: (t: Test, cluster: Cluster) => Promise<void>,
+  prepare: (controlPlane: ControlPlane) => Promise<WebhookOptions> = async () => ({}),
+): Promise<void> =>
+  onControlPlane(story, async (controlPlane) => {
     const log: Record<string, unknown>[] = []
     const webhook = await startWebhook(controlPlane, {
       log: { write: (line) => log.push(JSON.parse(line)) },
@@ -40,10 +64,7 @@ export const testOnCluster = async (
     } finally {
       await webhook.close()
     }
-  } finally {
-    await controlPlane.stop()
-  }
-}
+  })
 
 /** Makes a namespace that belongs to the mesh, or one with the labels given. */
 export const makeNamespace = (
@@ -69,7 +90,7 @@ export const serviceManifest = (
 export const goodPorts = [{ name: 'http-api', port: 3111 }]
 
 /** Runs kubectl with a manifest on its standard input. */
-export const submit = (cluster: Cluster, args: string[], manifest: object) =>
+export const submit = (cluster: Pick<ControlPlane, 'kubectl'>, args: string[], manifest: object) =>
   cluster.kubectl([...args, '-f', '-'], { input: JSON.stringify(manifest) })
 
 /** Asserts that kubectl admits a manifest. */

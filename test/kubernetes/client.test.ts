@@ -31,6 +31,14 @@ t.test('gets an object by kind and name', async (t) => {
   t.match(server.requests[0]?.headers, { accept: 'application/json', authorization: 'Bearer a-token' })
 })
 
+t.test('the version of the API server', async (t) => {
+  const { server, client } = await start(t)
+  server.version = 'v1.36.3'
+  t.equal(await client.version(inTime()), 'v1.36.3')
+  server.intercept = () => ({ status: 200, body: {} })
+  t.equal(await client.version(inTime()), '', 'one that does not say')
+})
+
 t.test('an object that is not there, or whose kind is not installed, is undefined', async (t) => {
   const { server, client } = await start(t)
   server.uninstalled.add('virtualservices')

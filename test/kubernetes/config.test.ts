@@ -6,7 +6,7 @@ import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
-import { loadKubeConfig } from '../../src/kubernetes/config.ts'
+import { loadKubeConfig, ownNamespace } from '../../src/kubernetes/config.ts'
 import { advanceDate } from '../support/clock.ts'
 import { startFakeApiServer } from '../support/fake-api-server.ts'
 import { kubeconfig } from '../support/kubeconfig.ts'
@@ -17,6 +17,14 @@ const inTime = () => AbortSignal.timeout(10_000)
 t.test('the cluster of a file', async (t) => {
   const folder = t.testdir({ kubeconfig: kubeconfig({ server: 'https://192.0.2.1:6443' }) })
   t.equal(loadKubeConfig(`${folder}/kubeconfig`).getCurrentCluster()?.server, 'https://192.0.2.1:6443')
+})
+
+t.test('our own namespace is the one of the context', async (t) => {
+  const text = kubeconfig({ server: 'https://192.0.2.1:6443' })
+  const inMesh = text.replace('"context":{', '"context":{"namespace":"mesh",')
+  const folder = t.testdir({ none: text, mesh: inMesh })
+  t.equal(ownNamespace(loadKubeConfig(`${folder}/mesh`)), 'mesh')
+  t.equal(ownNamespace(loadKubeConfig(`${folder}/none`)), 'default', 'where it names none')
 })
 
 t.test('what cannot be used is said in a sentence', async (t) => {

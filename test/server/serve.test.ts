@@ -12,10 +12,10 @@ import { greeting, standaloneGreeting } from '../../src/server/greeting.ts'
 import { createHealthServer } from '../../src/server/health.ts'
 import { createMetrics } from '../../src/server/metrics.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
-import { brokenDown, startFakeApiServer } from '../support/fake-api-server.ts'
+import { brokenDown, forbidden, startFakeApiServer } from '../support/fake-api-server.ts'
 import { postOverTls } from '../support/https.ts'
 import { CapturedLog } from '../support/log.ts'
-import { claim, meshNamespace, service } from '../support/objects.ts'
+import { claim, meshNamespace, service, serviceCIDR } from '../support/objects.ts'
 import { patchIn, requestFor, responseIn, reviewOf } from '../support/reviews.ts'
 
 const anyPort = { host: '127.0.0.1', port: 0 }
@@ -158,11 +158,76 @@ t.test('in a live cluster the claims that nobody needs are collected, and the lo
   const collect = { interval: 1, grace: 0 }
   await start(t, { kubeconfig: t.testdir({ config: server.kubeconfig }).concat('/config'), log, collect })
   while (Object.keys(server.claims).length > 0) await sleep(1)
-  while (log.lines.length < 2) await sleep(1)
-  t.match(log.lines, [
+  const told = () => log.lines.filter(({ msg }) => /^a claim /.test(String(msg)))
+  while (told().length < 2) await sleep(1)
+  t.match(told(), [
     { level: 40, msg: 'a claim could not be looked after, and is so later' },
     { level: 30, address: '240.240.0.7', service: 'shop/gone', msg: 'a claim that nobody needs was deleted' },
   ])
+})
+
+t.test(
+  'a pool that Kubernetes gives addresses of is refused, at the start and when the configuration changes',
+  async (t) => {
+    const server = await startFakeApiServer(t)
+    server.put(serviceCIDR('kubernetes', '10.9.0.0/16'), meshNamespace('shop'))
+    const pool = (cidr: string) => `pools: [{ cidr: ${cidr} }]`
+    const folder = t.testdir({ kubeconfig: server.kubeconfig, 'meshvip.yaml': pool('10.9.8.0/24') })
+    const log = new CapturedLog()
+    const options = { kubeconfig: `${folder}/kubeconfig`, config: `${folder}/meshvip.yaml`, log }
+    const message = 'the pool 10.9.8.0/24 overlaps the ServiceCIDR kubernetes (10.9.0.0/16), '
+    await t.rejects(serve({ listen: anyPort, ...options }), { name: 'UsageError', message })
+
+    writeFileSync(options.config, pool('10.8.0.0/24'))
+    const serving = await start(t, options)
+    writeFileSync(options.config, pool('10.9.8.0/24'))
+    const lines = () => log.lines.filter(({ msg }) => /^the configuration /.test(String(msg)))
+    while (lines().length === 0) await sleep(50)
+    t.match(lines(), [
+      {
+        level: 50,
+        err: { type: 'UsageError', message },
+        msg: 'the configuration cannot be used; the one in force stays',
+      },
+    ])
+    const { body } = await postOverTls(`${serving.url}/mutate`, caOf(serving), review(service('orders')))
+    t.match(JSON.stringify(patchIn(responseIn(body))), '10.8.0.')
+  },
+)
+
+t.test(
+  'what cannot be checked, and what there is to say of the cluster, is in the log and stops nothing',
+  async (t) => {
+    const server = await startFakeApiServer(t)
+    server.version = 'v1.36.3'
+    server.intercept = ({ path }) => (path.endsWith('/servicecidrs') ? forbidden : undefined)
+    const log = new CapturedLog()
+    await start(t, { kubeconfig: t.testdir({ config: server.kubeconfig }).concat('/config'), log })
+    while (log.lines.length < 3) await sleep(1)
+    t.match(log.lines, [
+      { level: 40, msg: 'whether a pool overlaps a ServiceCIDR could not be checked: ', err: { type: 'ApiError' } },
+      { level: 30, msg: 'the pool 240.240.0.0/16 overlaps 240.240.0.0/16, out of which istiod gives addresses' },
+      { level: 40, msg: 'on Kubernetes v1.36.3 spec.externalIPs is deprecated: ' },
+    ])
+    t.strictSame(
+      log.lines.map((line) => 'err' in line),
+      [true, false, false],
+    )
+  },
+)
+
+t.test('a start waits some seconds for an API server that does not answer, and no longer', async (t) => {
+  const server = await startFakeApiServer(t)
+  server.intercept = () => new Promise(() => {})
+  const log = new CapturedLog()
+  const started = Date.now()
+  const serving = await start(t, { kubeconfig: t.testdir({ config: server.kubeconfig }).concat('/config'), log })
+  t.ok(Date.now() - started < 8_000)
+  t.match(log.lines, [{ level: 40, msg: 'could not be checked: start again when the API server answers' }])
+  while (server.requests.length < 3) await sleep(1)
+  await serving.close()
+  await sleep(50)
+  t.equal(log.lines.length, 1, 'and what its end cuts short says nothing of the cluster')
 })
 
 t.test('the configuration is what it judges by', async (t) => {
@@ -203,7 +268,8 @@ t.test('what is under way when it is closed is still answered', async (t) => {
   server.put(meshNamespace('shop'))
   const seen = Promise.withResolvers<void>()
   const release = Promise.withResolvers<undefined>()
-  server.intercept = () => {
+  server.intercept = ({ path }) => {
+    if (!path.startsWith('/api/v1/namespaces/shop')) return undefined
     seen.resolve()
     return release.promise
   }

@@ -72,6 +72,8 @@ export class FakeApiServer {
   intercept: (request: FakeRequest) => FakeReply | undefined | Promise<FakeReply | undefined> = () => undefined
   /** Resources that the cluster does not have installed. */
   readonly uninstalled = new Set<string>()
+  /** What it says of its version: the oldest that we work with. */
+  version = 'v1.33.0'
   /**
    * Whether a watch begins with the list as it is. Otherwise it tells nothing, so that whoever watches reads instead. What changes
    * later it never tells: scripted-server.ts is for that.
@@ -194,6 +196,7 @@ export class FakeApiServer {
 
   #answer(request: FakeRequest): FakeReply {
     const { method, path } = request
+    if (path === '/version') return { status: 200, body: { gitVersion: this.version } }
     const parts = /^(\/api\/v1|\/apis\/[^/]+\/v1)(\/namespaces\/[^/]+)?\/([a-z]+)(\/[^/]+)?$/.exec(path) ?? []
     const [, root = '', scope = '', resource = '', name] = parts
     if (roots.get(resource) !== root || this.uninstalled.has(resource)) return notFound

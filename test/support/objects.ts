@@ -44,6 +44,13 @@ export const claim = (
   }
 }
 
+export const serviceCIDR = (name: string, ...cidrs: string[]) => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'ServiceCIDR',
+  metadata: { name },
+  spec: { cidrs },
+})
+
 export const destinationRule = (name: string, host: string, spec: object = {}, metadata: Metadata = {}) => ({
   apiVersion: 'networking.istio.io/v1',
   kind: 'DestinationRule',

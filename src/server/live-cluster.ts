@@ -1,0 +1,130 @@
+import { hostname } from 'node:os'
+import type { Logger } from 'pino'
+import { type AllocationOutcome, type Backend, liveBackend } from '../admission/backend.ts'
+import { formatName } from '../api/metadata.ts'
+import { KubernetesClient } from '../kubernetes/client.ts'
+import { loadKubeConfig, ownNamespace } from '../kubernetes/config.ts'
+import { EventRecorder } from '../kubernetes/event-recorder.ts'
+import { LeaderElection } from '../kubernetes/leader-election.ts'
+import type { Policy } from '../rules/policy.ts'
+import { type Advice, checkServiceCIDRs, clusterAdvice } from '../vip/cluster-checks.ts'
+import { Grievances } from '../vip/grievances.ts'
+import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
+import { ledger } from '../vip/ledger.ts'
+import { formatPools } from '../vip/pools.ts'
+import { type Metrics, observeAddresses, observeView } from './metrics.ts'
+
+export type LiveClusterOptions = {
+  /** Undefined for the cluster of the pod that we run in. */
+  kubeconfig: string | undefined
+  /** The policy in force. */
+  policy(): Policy
+  logger: Logger
+  metrics: Metrics
+  collect: Partial<JanitorTimes>
+}
+
+export type LiveCluster = {
+  backend: Backend
+  /** Throws UsageError where the cluster does not admit these pools. */
+  checkPools(pools: Policy['pools'], signal: AbortSignal): Promise<void>
+  /** Watches the cluster, and looks after its addresses where we are the replica that does, until the signal is aborted. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** The Lease by which one of the replicas of a namespace looks after the addresses. */
+const leaseName = 'meshvip'
+
+/** Milliseconds that a start, or a new configuration, waits to see what the cluster has against the pools. */
+const poolCheckTimeout = 5_000
+
+/** Milliseconds for what is only said, and waits for webhooks, ours among them. */
+const adviceTimeout = 30_000
+
+/** The cluster of a kubeconfig, or of the pod that we run in. Throws UsageError. */
+export const openLiveCluster = ({ kubeconfig, policy, logger, metrics, collect }: LiveClusterOptions): LiveCluster => {
+  const kubeConfig = loadKubeConfig(kubeconfig)
+  const namespace = ownNamespace(kubeConfig)
+  const client = new KubernetesClient(kubeConfig)
+  const identity = hostname()
+  const recorder = new EventRecorder({
+    client,
+    identity,
+    onDropped: ({ reason }) => logger.warn({ reason }, 'an Event was not recorded: too many wait'),
+    onError: (err) => logger.warn({ err }, 'Events cannot be recorded'),
+  })
+
+  const onAllocation = ({ service, pools, address, dryRun, conflicts, milliseconds }: AllocationOutcome) => {
+    const outcome = address === undefined ? 'exhausted' : 'allocated'
+    metrics.allocationSeconds.observe({ outcome }, milliseconds / 1000)
+    metrics.allocationConflicts.inc(conflicts)
+    if (address !== undefined) return
+    for (const { cidr } of pools) metrics.poolExhausted.inc({ pool: cidr })
+    if (dryRun) return
+    recorder.record({
+      regarding: { apiVersion: 'v1', kind: 'Service', namespace: service.namespace, name: service.name },
+      type: 'Warning',
+      reason: 'PoolExhausted',
+      action: 'AllocateAddress',
+      note: `no address is free in ${formatPools(pools)}: the owners of the cluster have to make the pool larger`,
+    })
+  }
+
+  const live = liveBackend({
+    client,
+    clusterDomain: policy().clusterDomain,
+    onError: (kind, err) => logger.warn({ kind, err }, 'a watch failed, and is tried again'),
+    onRead: (kind, reason) => metrics.viewReads.inc({ kind, reason }),
+  })
+  const { cluster } = live
+  const records = () => cluster.addresses && ledger(cluster.addresses, policy())
+  observeView(metrics, cluster.reflectors)
+  observeAddresses(metrics, () => policy().pools, records)
+
+  const grievances = new Grievances({ cluster, policy, recorder, logger })
+  const janitor = new Janitor({
+    client,
+    records,
+    onCollected: (address, service) => {
+      metrics.claimsCollected.inc()
+      logger.info({ address, service: formatName(service) }, 'a claim that nobody needs was deleted')
+    },
+    onAdopted: (address, service) => {
+      metrics.claimsAdopted.inc()
+      logger.info(
+        { address, service: formatName(service) },
+        'an address that a Service had without a claim was claimed for it',
+      )
+    },
+    onLook: (found, signal) => grievances.tell(found, signal),
+    onError: (err) => logger.warn({ err }, 'a claim could not be looked after, and is so later'),
+    times: collect,
+  })
+  const election = new LeaderElection({
+    client,
+    lease: { namespace, name: leaseName },
+    identity,
+    onChange: (holder) =>
+      logger.info({ holder }, 'the Lease of the replica that looks after the addresses has a new holder'),
+    onError: (err) => logger.warn({ err }, 'who looks after the addresses cannot be settled, and is tried again'),
+  })
+
+  const tell = async (ask: (inTime: AbortSignal) => Promise<Advice[]>, timeout: number, signal: AbortSignal) => {
+    const advice = await ask(AbortSignal.any([signal, AbortSignal.timeout(timeout)]))
+    // What was cut short by our own end says nothing of the cluster.
+    if (!signal.aborted) for (const { level, message, err } of advice) logger[level]({ err }, message)
+  }
+  return {
+    backend: { ...live, onAllocation },
+    checkPools: (pools, signal) => tell((inTime) => checkServiceCIDRs(client, pools, inTime), poolCheckTimeout, signal),
+    run: async (signal) => {
+      const advise = (inTime: AbortSignal) => clusterAdvice(client, namespace, policy().pools, inTime)
+      await Promise.all([
+        cluster.run(signal),
+        election.run((leading) => janitor.run(leading), signal),
+        tell(advise, adviceTimeout, signal),
+      ])
+      await recorder.flush()
+    },
+  }
+}
