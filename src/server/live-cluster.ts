@@ -84,6 +84,7 @@ export const openLiveCluster = ({ kubeconfig, policy, logger, metrics, collect }
   const grievances = new Grievances({ cluster, policy, recorder, logger })
   const janitor = new Janitor({
     client,
+    claims: live.claims,
     records,
     onCollected: (address, service) => {
       metrics.claimsCollected.inc()

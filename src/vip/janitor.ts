@@ -5,7 +5,7 @@ import { managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
 import { type NamespacedName, readName, sameName } from '../api/metadata.ts'
 import { parseService } from '../api/service.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
-import { IPAddressClaims } from './claims.ts'
+import type { Claims } from './claims.ts'
 import type { AddressRecord } from './ledger.ts'
 
 /** All times in milliseconds. */
@@ -29,6 +29,7 @@ export type Grievance = AddressRecord & { state: 'duplicate' | 'outside' }
 
 export type JanitorOptions = {
   client: KubernetesClient
+  claims: Claims
   /** Who has which addresses; undefined while that cannot be told. */
   records(): readonly AddressRecord[] | undefined
   /** Told of each claim that was deleted, */
@@ -69,14 +70,12 @@ const isOrphaned = ({ claim, services }: AddressRecord): boolean => {
  */
 export class Janitor {
   readonly #options: JanitorOptions
-  readonly #claims: IPAddressClaims
   readonly #times: JanitorTimes
   readonly #now: () => number
   #orphans = new Map<string, Orphan>()
 
   constructor(options: JanitorOptions) {
     this.#options = options
-    this.#claims = new IPAddressClaims(options.client)
     this.#times = { ...defaultTimes, ...options.times }
     this.#now = options.now ?? (() => performance.now())
   }
@@ -143,7 +142,8 @@ export class Janitor {
     )
     const [oldest] = listing.map(creationOf).sort(oldestFirst)
     if (oldest === undefined) return
-    if (await this.#claims.claim(address, oldest, { dryRun: false, signal })) this.#options.onAdopted(address, oldest)
+    const { claims, onAdopted } = this.#options
+    if (await claims.claim(address, oldest, { dryRun: false, signal })) onAdopted(address, oldest)
   }
 
   async #isListed(address: string, service: NamespacedName, signal: AbortSignal): Promise<boolean> {

@@ -7,10 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
+import { defaultPolicy } from '../../src/rules/policy.ts'
 import { closeGracefully } from '../../src/server/graceful-close.ts'
 import { greeting, standaloneGreeting } from '../../src/server/greeting.ts'
 import { createHealthServer } from '../../src/server/health.ts'
-import { createMetrics } from '../../src/server/metrics.ts'
+import { createMetrics, observeAddresses } from '../../src/server/metrics.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
 import { brokenDown, forbidden, startFakeApiServer } from '../support/fake-api-server.ts'
 import { postOverTls } from '../support/https.ts'
@@ -164,6 +165,72 @@ t.test('in a live cluster the claims that nobody needs are collected, and the lo
     { level: 40, msg: 'a claim could not be looked after, and is so later' },
     { level: 30, address: '240.240.0.7', service: 'shop/gone', msg: 'a claim that nobody needs was deleted' },
   ])
+})
+
+t.test('what a live cluster is told of its addresses: claims, Events, metrics, and who looks after them', async (t) => {
+  const server = await startFakeApiServer(t)
+  const had = ['10.9.0.1', '10.9.0.2']
+  server.put(meshNamespace('shop'), ...had.map((address, index) => service(`old-${index}`, { externalIPs: [address] })))
+  server.put(service('again', { externalIPs: ['10.9.0.1'] }))
+  server.showsLists = true
+  const folder = t.testdir({ config: server.kubeconfig, 'meshvip.yaml': 'pools: [{ cidr: 10.9.0.0/30 }]' })
+  const log = new CapturedLog()
+  const serving = await serve({
+    listen: anyPort,
+    metricsListen: anyPort,
+    kubeconfig: `${folder}/config`,
+    config: `${folder}/meshvip.yaml`,
+    collect: { interval: 1, grace: 0 },
+    log,
+  })
+  while (Object.keys(server.claims).length < 2) await sleep(1)
+  t.match(server.claims, { '10.9.0.1': /^shop\/(old-0|again)$/, '10.9.0.2': 'shop/old-1' }, 'adopted')
+  for (const dryRun of [true, false]) {
+    const { body } = await postOverTls(
+      `${serving.url}/mutate`,
+      caOf(serving),
+      JSON.stringify(reviewOf(requestFor(service('late'), { dryRun }))),
+    )
+    t.match(body, /no address is free in 10\.9\.0\.0\/30/)
+  }
+  const events = () =>
+    server.requests.flatMap(({ method, path, body }) =>
+      method === 'POST' && path.endsWith('/events')
+        ? [body as { reason: string; regarding: { name: string }; note: string }]
+        : [],
+    )
+  while (events().length < 3) await sleep(1)
+  t.strictSame(
+    events()
+      .map(({ reason, regarding }) => `${reason} ${regarding.name}`)
+      .sort(),
+    ['AddressDuplicate again', 'AddressDuplicate old-0', 'PoolExhausted late'],
+    'a dry run leaves no Event',
+  )
+  const metrics = await (await fetch(`${serving.metricsURL}/metrics`)).text()
+  for (const line of [
+    'meshvip_pool_addresses{pool="10.9.0.0/30",state="used"} 2',
+    'meshvip_pool_addresses{pool="10.9.0.0/30",state="free"} 0',
+    'meshvip_duplicate_addresses 1',
+    'meshvip_pool_exhausted_total{pool="10.9.0.0/30"} 2',
+    'meshvip_claims_adopted_total 2',
+    'meshvip_allocation_duration_seconds_count{outcome="exhausted"} 2',
+  ])
+    t.ok(metrics.includes(`\n${line}\n`), line)
+  const lease = () => server.get('/apis/coordination.k8s.io/v1/namespaces/default/leases/meshvip')
+  t.match(lease(), { spec: { holderIdentity: /._[0-9a-f]{8}$/ } })
+  await serving.close()
+  t.match(lease(), { spec: { holderIdentity: '' } }, 'the next replica need not wait')
+})
+
+t.test('metrics say nothing of addresses that are not in view', async (t) => {
+  const metrics = createMetrics()
+  observeAddresses(
+    metrics,
+    () => defaultPolicy.pools,
+    () => undefined,
+  )
+  t.notMatch(await metrics.registry.metrics(), /^meshvip_(pool_addresses|duplicate_addresses)/m)
 })
 
 t.test(

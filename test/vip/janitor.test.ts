@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { defaultPolicy } from '../../src/rules/policy.ts'
+import { IPAddressClaims } from '../../src/vip/claims.ts'
 import { type Grievance, Janitor } from '../../src/vip/janitor.ts'
 import { ledger } from '../../src/vip/ledger.ts'
 import { brokenDown, type FakeRequest, startFakeApiServer } from '../support/fake-api-server.ts'
@@ -20,6 +21,7 @@ const start = async (t: Test, grace: number, seen: object[] = [claim(address, 's
   const clock = { now: 0 }
   const janitor = new Janitor({
     client: server.client,
+    claims: new IPAddressClaims(server.client),
     records: () => ledger(storeOf(...seen), defaultPolicy),
     onCollected: (what, { namespace, name }) => collected.push(`${what} ${namespace}/${name}`),
     onAdopted: (what, { namespace, name }) => adopted.push(`${what} ${namespace}/${name}`),
@@ -154,6 +156,7 @@ t.test('an end while it is at work is no error', async (t) => {
   const errors: unknown[] = []
   const janitor = new Janitor({
     client: server.client,
+    claims: new IPAddressClaims(server.client),
     records: () => ledger(storeOf(claim(address, 'shop/orders')), defaultPolicy),
     onCollected: () => {},
     onAdopted: () => {},
@@ -245,6 +248,7 @@ t.test('while nobody can tell who has which addresses, nothing is done', async (
   const times = { interval: 1, grace: 0 }
   await new Janitor({
     client: server.client,
+    claims: new IPAddressClaims(server.client),
     records,
     onCollected: unexpected,
     onAdopted: unexpected,
