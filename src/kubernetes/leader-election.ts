@@ -296,7 +296,6 @@ export class LeaderElection {
     const over = new AbortController()
     const timely = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal])
     const late = this.#clock.sleep(until - this.#clock.now(), timely).then(() => {
-      over.abort()
       throw new ApiError(0, 'the API server does not answer in time')
     })
     try {

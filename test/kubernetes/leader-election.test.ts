@@ -192,6 +192,19 @@ t.test('a Lease that was deleted is made anew when whoever held it must have sto
   }
 })
 
+t.test('a Lease that is deleted twice counts from the second time', async (t) => {
+  const { server, clock, start } = setStage(t)
+  server.put(held())
+  const a = start('a')
+  for (let time = 0; time < 10; time++) {
+    await clock.pass(8_000)
+    server.delete(path)
+    await clock.pass(8_000)
+    server.put(held({ leaseTransitions: time }))
+  }
+  t.equal(a.terms, 0)
+})
+
 t.test('who loses the race for a Lease looks again, and complains of nothing', async (t) => {
   const races: [what: string, method: string, lost: FakeReply, before: object[]][] = [
     ['to make it', 'POST', alreadyExists, []],
@@ -246,6 +259,21 @@ t.test('the leader stops at once', async (t) => {
     t.strictSame([a.leads, a.terms, a.errors], [true, 2, []])
     t.match(spec(), { holderIdentity: 'a', leaseTransitions: 1 })
   })
+})
+
+t.test('the leader stops at the deadline, wherever its attempts fall', async (t) => {
+  for (const retryPeriod of [300, 1_900, 2_000, 3_000, 4_500]) {
+    const { clock, start } = setStage(t)
+    const state = { fails: false }
+    const network: Network = (request) => (state.fails ? Promise.reject(new ApiError(0, 'refused')) : request())
+    const a = start('a', { network, times: { retryPeriod } })
+    await clock.pass(0)
+    state.fails = true
+    await clock.pass(9_999)
+    t.ok(a.leads, `every ${retryPeriod} ms`)
+    await clock.pass(1)
+    t.notOk(a.leads, `every ${retryPeriod} ms`)
+  }
 })
 
 /** Failures that go on, by what a request meets. */
