@@ -1,11 +1,12 @@
 import { Ajv, type ErrorObject } from 'ajv'
 import { LineCounter, parseDocument, visit } from 'yaml'
 import { parseCidr } from '../api/address.ts'
+import type { LabelSelector } from '../api/label-selector.ts'
 import type { ReservedPort } from '../istio/ports.ts'
 import type { Action } from '../rules/finding.ts'
 import { rules } from '../rules/index.ts'
+import { namePattern } from '../rules/name-pattern.ts'
 import { type DryRunPolicy, defaultPolicy, type Policy, type RuleActions } from '../rules/policy.ts'
-import { type LabelSelector, namePattern } from '../rules/selector.ts'
 import { createPool, overlaps, type WrittenPool } from '../vip/pools.ts'
 import { configurationSchema } from './schema.ts'
 

@@ -1,4 +1,5 @@
 import type { AddressRange } from '../api/address.ts'
+import { type LabelSelector, matchesLabels } from '../api/label-selector.ts'
 import type { Mesh } from '../istio/hosts.ts'
 import { type ReservedPort, reservedPorts } from '../istio/ports.ts'
 import type { Pool } from '../vip/pool.ts'
@@ -6,7 +7,6 @@ import { createPool } from '../vip/pools.ts'
 import type { Exemption } from './exemption.ts'
 import type { Action } from './finding.ts'
 import { rules } from './index.ts'
-import { type LabelSelector, matchesLabels } from './selector.ts'
 
 /** What is done for a rule's findings: on virtual hosts and their VirtualServices, and on all others. */
 export type RuleActions = { virtualHost: Action; other: Action }

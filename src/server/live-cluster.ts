@@ -8,10 +8,10 @@ import { EventRecorder } from '../kubernetes/event-recorder.ts'
 import { LeaderElection } from '../kubernetes/leader-election.ts'
 import type { Policy } from '../rules/policy.ts'
 import { type Advice, checkServiceCIDRs, clusterAdvice } from '../vip/cluster-checks.ts'
-import { Grievances } from '../vip/grievances.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
 import { ledger } from '../vip/ledger.ts'
 import { formatPools } from '../vip/pools.ts'
+import { Grievances } from './grievances.ts'
 import { type Metrics, observeAddresses, observeView } from './metrics.ts'
 
 export type LiveClusterOptions = {

@@ -1,5 +1,5 @@
 import { type Address, type AddressRange, type Block, covers, rangeAround } from '../api/address.ts'
-import type { LabelSelector } from '../rules/selector.ts'
+import type { LabelSelector } from '../api/label-selector.ts'
 
 /**
  * A range out of which virtual hosts are given their addresses. What holds for every pool:

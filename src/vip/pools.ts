@@ -7,8 +7,7 @@ import {
   parseCidr,
   rangeAround,
 } from '../api/address.ts'
-import type { LabelSelector } from '../rules/selector.ts'
-import { matchesLabels } from '../rules/selector.ts'
+import { type LabelSelector, matchesLabels } from '../api/label-selector.ts'
 import type { ClusterView } from '../view/view.ts'
 import { candidates, type Pool, poolContains, poolSize } from './pool.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type LabelSelector, matchesLabels, namePattern } from '../../src/rules/selector.ts'
+import { type LabelSelector, matchesLabels } from '../../src/api/label-selector.ts'
 
 const labels = new Map([
   ['team', 'orders'],
@@ -33,15 +33,3 @@ const rows: [selector: LabelSelector, expected: boolean][] = [
   [{ matchLabels: { team: 'orders' }, ...expression('env', 'In', ['live']) }, false],
 ]
 for (const [selector, expected] of rows) t.equal(matchesLabels(selector, labels), expected, JSON.stringify(selector))
-
-const names: [pattern: string, name: string, expected: boolean][] = [
-  ['*', '', true],
-  ['*', 'anything', true],
-  ['orders', 'orders', true],
-  ['orders', 'orders-2', false],
-  ['orders-*', 'orders-2', true],
-  ['*-test-*', 'a-test-b', true],
-  ['a.b', 'axb', false],
-  ['(a|b)+', 'a', false],
-]
-for (const [pattern, name, expected] of names) t.equal(namePattern(pattern).test(name), expected, `${pattern} ${name}`)

@@ -3,8 +3,8 @@ import type { EventRecorder } from '../kubernetes/event-recorder.ts'
 import type { Policy } from '../rules/policy.ts'
 import { virtualHostBy } from '../rules/virtual-host.ts'
 import type { Cluster } from '../view/view.ts'
-import type { Grievance } from './janitor.ts'
-import { formatPools } from './pools.ts'
+import type { Grievance } from '../vip/janitor.ts'
+import { formatPools } from '../vip/pools.ts'
 
 /** One sentence for the owners of one Service. */
 type Complaint = {

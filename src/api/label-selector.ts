@@ -25,12 +25,3 @@ export const matchesLabels = (
 ): boolean =>
   Object.entries(matchLabels).every(([key, value]) => labels.get(key) === value) &&
   matchExpressions.every(({ key, operator, values = [] }) => operators[operator](labels.get(key), values))
-
-/** A pattern for names, in which `*` stands for any characters. */
-export const namePattern = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .split('*')
-      .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-      .join('.*')}$`,
-  )
