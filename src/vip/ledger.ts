@@ -20,7 +20,7 @@ export type AddressState = 'held' | 'unclaimed' | 'orphaned' | 'duplicate' | 'fo
 /** One address, and who has it. */
 export type AddressRecord = {
   address: string
-  /** Undefined where it is outside. */
+  /** Undefined where it is of none: outside, or claimed while it was of one. */
   pool: Pool | undefined
   state: AddressState
   claim: IPAddress | undefined
@@ -64,50 +64,40 @@ const stateOf = (
   return claim?.service !== undefined && sameName(claim.service, service) ? 'held' : 'unclaimed'
 }
 
-const recordOf = (
-  address: string,
-  holders: readonly AddressHolder[],
-  pool: Pool,
-  pools: readonly Pool[],
-  addresses: Addresses,
-): AddressRecord => {
-  const claim = holders.flatMap((holder) => (holder.kind === 'IPAddress' ? [holder.object] : []))[0]
-  const ofServices = holders.flatMap((holder) => (holder.kind === 'Service' ? [holder.object] : []))
-  const services = ofServices.filter((service) => isOf(address, service))
-  const balancers = ofServices.filter((service) => !isOf(address, service))
-  const entries = addresses
-    .holders(address)
-    .filter(({ kind, range }) => kind === 'ServiceEntry' && (range === undefined || !takesIn(range, pools)))
-  const others = [
-    ...balancers.map((service) => `load balancer of Service ${formatName(service)}`),
-    ...entries.map(({ text }) => text),
-    ...(claim !== undefined && claim.service === undefined ? [claim.parent] : []),
-  ]
-  const names = services.map(({ namespace, name }) => ({ namespace, name }))
-  return { address, pool, state: stateOf(claim, names, others), claim, services: names, others }
-}
-
-/** The addresses of the pools that anybody has, and those outside of them that are of Services which may be virtual hosts. */
+/**
+ * The addresses of the pools that anybody has, those that are claimed, and those of no pool that are of Services which may be virtual
+ * hosts.
+ */
 export const ledger = (
   addresses: Addresses,
   { pools, allowedExternalIPs }: { pools: readonly Pool[]; allowedExternalIPs: readonly AddressRange[] },
 ): AddressRecord[] => {
+  const isAllowed = (address: string): boolean => {
+    const parsed = parseAddress(address)
+    return parsed !== undefined && allowedExternalIPs.some((range) => covers(range, parsed))
+  }
   const records: AddressRecord[] = []
   for (const [address, holders] of addresses.heldAddresses()) {
     const pool = poolOf(pools, address)
-    if (pool !== undefined) {
-      records.push(recordOf(address, holders, pool, pools, addresses))
-      continue
-    }
-    const services = holders.flatMap((holder) =>
-      holder.kind === 'Service' && isOf(address, holder.object) && mayBeVirtualHost(holder.object)
-        ? [{ namespace: holder.object.namespace, name: holder.object.name }]
-        : [],
-    )
-    if (services.length === 0) continue
-    const parsed = parseAddress(address)
-    if (parsed !== undefined && allowedExternalIPs.some((range) => covers(range, parsed))) continue
-    records.push({ address, pool, state: 'outside', claim: undefined, services, others: [] })
+    const claim = holders.flatMap((holder) => (holder.kind === 'IPAddress' ? [holder.object] : []))[0]
+    const ofServices = holders.flatMap((holder) => (holder.kind === 'Service' ? [holder.object] : []))
+    const listing = ofServices.filter((service) => isOf(address, service))
+    const isOutside = pool === undefined && listing.some(mayBeVirtualHost) && !isAllowed(address)
+    // Of no pool, and none of ours.
+    if (pool === undefined && !isOutside && claim?.service === undefined) continue
+    const entries = addresses
+      .holders(address)
+      .filter(({ kind, range }) => kind === 'ServiceEntry' && (range === undefined || !takesIn(range, pools)))
+    const others = [
+      ...ofServices
+        .filter((service) => !isOf(address, service))
+        .map((service) => `load balancer of Service ${formatName(service)}`),
+      ...entries.map(({ text }) => text),
+      ...(claim !== undefined && claim.service === undefined ? [claim.parent] : []),
+    ]
+    const services = listing.map(({ namespace, name }) => ({ namespace, name }))
+    const state = isOutside ? 'outside' : stateOf(claim, services, others)
+    records.push({ address, pool, state, claim, services, others })
   }
   return records
 }

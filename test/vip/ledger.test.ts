@@ -69,6 +69,14 @@ t.test('what becomes of an address', async (t) => {
       ['of no pool, on the allow-list', [service('a', at('192.0.2.7'))], undefined],
       ['of no pool, of an ordinary Service', [service('a', { ...at('203.0.113.7'), selector: { a: 'b' } })], undefined],
       ['of no pool, of a ServiceEntry', [serviceEntry('e', ['203.0.113.7'])], undefined],
+      ['of no pool any more, and claimed for a Service that is gone', [claim('203.0.113.7', 'shop/a')], 'orphaned', []],
+      [
+        'of no pool any more, on the allow-list, and claimed',
+        [service('a', at('192.0.2.7')), claim('192.0.2.7', 'shop/a')],
+        'held',
+        ['shop/a'],
+      ],
+      ['of no pool, claimed for something that is no Service', [parent('203.0.113.7', 'gateways')], undefined],
       ['that is none', [service('a', at('nonsense'))], 'outside', ['shop/a']],
       ['of an IPv6 pool', [service('a', at('fd00::7')), claim('fd00::7', 'shop/a')], 'held', ['shop/a']],
     ]
