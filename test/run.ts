@@ -1,6 +1,6 @@
 /**
- * All of the project's checks, each stage even after one before it failed: `node test/run.ts [STAGE ...]`. The last line counts
- * the assertions of all tests, in words that any CI reads.
+ * All of the project's checks, each stage even after one before it failed: `node test/run.ts [STAGE ...]`; without a name all but those
+ * that take minutes. The last line counts the assertions of all tests, in words that any CI reads.
  */
 import { spawn } from 'node:child_process'
 import { glob, mkdir, readFile, rm } from 'node:fs/promises'
@@ -92,6 +92,16 @@ const endToEnd = (): Promise<Result> =>
     '--timeout=600',
   )
 
+const chaos = (): Promise<Result> =>
+  tapWith(
+    findOrBuildBinaries,
+    'the tests under fire on a real API server',
+    'chaos',
+    'test/chaos/*.test.ts',
+    '--jobs=1',
+    '--timeout=900',
+  )
+
 const stages: Record<string, () => Promise<Result>> = {
   types: () => check('tsc'),
   lint: () => check('biome', 'check', '--error-on-warnings'),
@@ -100,14 +110,18 @@ const stages: Record<string, () => Promise<Result>> = {
   e2e: endToEnd,
 }
 
+/** These take minutes: they are run where they are asked for. */
+const optional: typeof stages = { chaos }
+
+const all = { ...stages, ...optional }
 const asked = process.argv.slice(2)
-const unknown = asked.filter((name) => !Object.hasOwn(stages, name))
+const unknown = asked.filter((name) => !Object.hasOwn(all, name))
 if (unknown.length > 0) {
-  process.stderr.write(`no stage ${unknown.join(', ')}; there are ${Object.keys(stages).join(', ')}\n`)
+  process.stderr.write(`no stage ${unknown.join(', ')}; there are ${Object.keys(all).join(', ')}\n`)
   process.exit(2)
 }
 const results: Result[] = []
-for (const [name, stage] of Object.entries(stages)) {
+for (const [name, stage] of Object.entries(asked.length === 0 ? stages : all)) {
   if (asked.length > 0 && !asked.includes(name)) continue
   print(`\n== ${name}`)
   const started = performance.now()

@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { Agent } from 'undici'
-import { makeServingCertificate } from '../../src/certificates/self-made.ts'
-import { loadKubeConfig } from '../../src/kubernetes/config.ts'
-import { type MeshvipProcess, startMeshvip } from '../support/meshvip-process.ts'
-import { type Backend, type Balancer, startBalancer } from '../testbed/balancer.ts'
-import { freePorts } from '../testbed/processes.ts'
-import { apply, register } from '../testbed/webhook.ts'
+import { formatHostPort } from '../../src/server/host-port.ts'
+import { startMeshvip } from '../support/meshvip-process.ts'
+import type { Balancer } from '../testbed/balancer.ts'
+import { apply } from '../testbed/webhook.ts'
+import { type Answer, type Api, type Method, openApi } from './api.ts'
 import { type Cluster, claims, goodPorts, makeNamespace, serviceManifest, testOnCluster, until } from './cluster.ts'
+import { type Instance, startInstances } from './instances.ts'
 
 const namespace = 'shop'
 const services = `/api/v1/namespaces/${namespace}/services`
@@ -18,33 +17,6 @@ const writers = 12
 
 /** Seconds for which an instance answers after SIGTERM, and those that it may take beyond them to end. */
 const [drain, slack] = [5, 3]
-
-type Method = 'DELETE' | 'GET' | 'PATCH' | 'POST'
-type Answer = { status: number; text: string; warning: string }
-
-/** The API server as its admin sees it, over kept connections. */
-const openApi = ({ kubeconfig, server }: Cluster) => {
-  const config = loadKubeConfig(kubeconfig)
-  const ca = Buffer.from(config.getCurrentCluster()?.caData ?? '', 'base64')
-  const authorization = `Bearer ${config.getCurrentUser()?.token}`
-  const agent = new Agent({ connect: { ca }, allowH2: false })
-  return {
-    send: async (method: Method, path: string, body?: object): Promise<Answer> => {
-      const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
-      const { statusCode, headers, ...answer } = await agent.request({
-        origin: server,
-        method,
-        path,
-        headers: { authorization, 'content-type': type },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      })
-      return { status: statusCode, text: await answer.body.text(), warning: String(headers.warning ?? '') }
-    },
-    close: () => agent.destroy(),
-  }
-}
-
-type Api = ReturnType<typeof openApi>
 
 /** What the API server has counted of its webhooks so far. */
 const webhookCounts = async (api: Api): Promise<Record<string, number>> => {
@@ -197,70 +169,25 @@ const figures = (calls: Call[]): string => {
   return `${calls.length} requests, ${Math.round(calls.length / seconds)} a second; p50 ${quantile(0.5)} ms, p99 ${quantile(0.99)} ms, max ${quantile(1)} ms`
 }
 
-/** An instance of meshvip: a process, and after it another one in its place. */
-class Instance implements Backend {
-  readonly url: string
-  readonly readyURL: string
-  readonly #t: Test
-  readonly #args: string[]
-  #process: MeshvipProcess | undefined
-
-  constructor(t: Test, args: string[], [port, metricsPort]: [number, number]) {
-    this.#t = t
-    this.url = `https://127.0.0.1:${port}`
-    this.readyURL = `http://127.0.0.1:${metricsPort}/readyz`
-    this.#args = [...args, '--listen', `127.0.0.1:${port}`, '--metrics-listen', `127.0.0.1:${metricsPort}`]
-  }
-
-  get running(): MeshvipProcess {
-    if (this.#process === undefined) throw new Error('it has not been started')
-    return this.#process
-  }
-
-  async start(): Promise<void> {
-    this.#process = startMeshvip(this.#t, this.#args)
-    await this.#process.printed(/^probes and metrics: /m)
-  }
-
-  /** The webhooks of the reviews that it answered on the merits since a time. */
-  answered(since = 0): unknown[] {
-    const answers = this.running.log.filter(({ verdict }) => verdict === 'allowed' || verdict === 'denied')
-    return answers.filter(({ time }) => Number(time) >= since).map(({ webhook }) => webhook)
-  }
-}
-
 type Stage = { cluster: Cluster; api: Api; instances: [Instance, Instance]; balancer: Balancer }
 
-/** Two instances behind a balancer, which the API server asks in place of the webhook that the cluster came with. */
+/** Two instances behind a balancer. */
 const setStage = async (t: Test, cluster: Cluster): Promise<Stage> => {
-  const { ca, cert, key } = await makeServingCertificate(['127.0.0.1'], new Date())
-  const folder = t.testdir({ 'tls.crt': cert, 'tls.key': key })
-  const [a = 0, b = 0, c = 0, d = 0] = await freePorts(4)
-  const tls = ['--tls-cert', `${folder}/tls.crt`, '--tls-key', `${folder}/tls.key`]
-  const args = ['serve', '--kubeconfig', cluster.kubeconfig, '--drain', `${drain}`, ...tls]
-  const instances: [Instance, Instance] = [new Instance(t, args, [a, b]), new Instance(t, args, [c, d])]
-  const balancer = await startBalancer(instances)
-  t.teardown(() => balancer.stop())
+  const { instances, balancer } = await startInstances(t, cluster, 2, ({ listen, metricsListen, tls }) =>
+    startMeshvip(t, [
+      ...['serve', '--kubeconfig', cluster.kubeconfig, '--drain', `${drain}`],
+      ...['--tls-cert', tls.cert, '--tls-key', tls.key],
+      ...['--listen', formatHostPort(listen), '--metrics-listen', formatHostPort(metricsListen)],
+    ]),
+  )
   const api = openApi(cluster)
   t.teardown(() => api.close())
-  await Promise.all(instances.map((instance) => instance.start()))
-  await Promise.all(instances.map((instance) => balancer.until(instance, true)))
-
-  await register(cluster, balancer.url, ca)
   await makeNamespace(cluster, namespace)
   await apply(
     cluster,
     JSON.stringify(serviceManifest(namespace, 'backend', { selector: { app: 'b' }, ports: goodPorts })),
   )
-  const probe = serviceManifest(namespace, 'probe', { ports: goodPorts })
-  const areAsked = await until(async () => {
-    await api.send('POST', `${services}?dryRun=All`, probe)
-    const asked = instances.flatMap((instance) => instance.answered())
-    return ['mutate', 'validate'].every((webhook) => asked.includes(webhook))
-  })
-  if (!areAsked) throw new Error('the API server does not ask the instances')
-  await cluster.webhook.close()
-  return { cluster, api, instances, balancer }
+  return { cluster, api, instances: instances as [Instance, Instance], balancer }
 }
 
 /** Asserts that every virtual host has one address, which nobody else has and which is claimed for it. */

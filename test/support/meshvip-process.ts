@@ -25,7 +25,13 @@ export class MeshvipProcess {
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.stderr += text
     })
-    this.#ended = once(this.#child, 'close').then(([code, signal]): Ending => ({ code, signal }))
+    // It does not outlive the test, however that ends.
+    const killAtExit = () => this.kill('SIGKILL')
+    process.once('exit', killAtExit)
+    this.#ended = once(this.#child, 'close').then(([code, signal]): Ending => {
+      process.off('exit', killAtExit)
+      return { code, signal }
+    })
   }
 
   /** Resolves once the standard output matches; rejects where the process ends without. */

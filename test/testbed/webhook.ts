@@ -20,7 +20,7 @@ export const apply = async ({ kubectl }: Pick<ControlPlane, 'kubectl'>, input: s
 }
 
 /** The API server takes about a second to heed new configurations: asks by dry runs until it heeds both. */
-const untilActive = async ({ kubectl }: ControlPlane): Promise<void> => {
+export const untilActive = async ({ kubectl }: Pick<ControlPlane, 'kubectl'>): Promise<void> => {
   const dryRun = (port: object) =>
     kubectl(['create', '--dry-run=server', '-o', 'json', '-f', '-'], { input: probe(port) })
   const deadline = Date.now() + LIMIT_MS
