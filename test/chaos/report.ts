@@ -75,7 +75,7 @@ export const formatReport = (run: Run): string => {
     ['claims made, used again', `${claims.made.toLocaleString('en')}, ${claims.reused.toLocaleString('en')}`],
     ['claims lost to another', claims.conflicts],
     ['claims collected', claims.collected],
-    [`seconds until all was collected, ${run.grace} of which are the grace`, run.collecting.toFixed(1)],
+    [`seconds from the last write until all was collected (grace: ${run.grace} s)`, run.collecting.toFixed(1)],
   ]
   const lines = rows.map(([what, value]) => `| ${what} | ${value.toLocaleString('en')} |`)
   return ['| | |', '| --- | --- |', ...lines].join('\n')
