@@ -54,6 +54,13 @@ type Listing = { put(object: unknown): void; end(): void }
 const statusOf = (error: unknown): number => (error instanceof ApiError ? error.status : 0)
 
 /**
+ * Whether a resourceVersion is no later than another. Those of one kind are numbers that grow (Kubernetes API concepts, "Resource version
+ * semantics"); of what is no number nothing is known.
+ */
+const isPast = (version: string, than: string): boolean =>
+  [version, than].every((text) => /^\d+$/.test(text)) && BigInt(version) <= BigInt(than)
+
+/**
  * Keeps the objects of one kind in a store as the API server has them: a list and the watch that goes on from it, in one stream
  * where the API server can (WatchList), in pages otherwise. It never gives up: whatever fails is tried again.
  */
@@ -94,9 +101,13 @@ export class Reflector {
     return (performance.now() - this.#lastContact) / 1000
   }
 
-  /** Takes in an object that we just wrote ourselves, ahead of the event that will tell of it. */
+  /**
+   * Takes in an object that we just wrote ourselves, ahead of the event that will tell of it. Where the answer comes after the event, it may
+   * come after another that tells of the object's deletion, too: then it is passed over.
+   */
   learn(object: unknown): void {
-    this.#put(object)
+    const version = String(new Fields(object).object('metadata').raw('resourceVersion'))
+    if (!isPast(version, this.#resourceVersion)) this.#put(object)
   }
 
   /** Runs until the signal is aborted. */

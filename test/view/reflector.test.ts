@@ -327,3 +327,18 @@ t.test('what we wrote ourselves is known before its event', async (t) => {
   reflector.learn({ metadata: metadata('orders', '5') })
   t.strictSame(names(), ['orders'])
 })
+
+t.test('what we wrote and is gone again by the time that we hear of it stays gone', async (t) => {
+  const { server, reflector, until, names } = await start(t)
+  const watch = await server.next()
+  watch.events(endOfList('8'))
+  await until(() => reflector.isCurrent)
+  watch.events(event('ADDED', 'orders', '9'), event('DELETED', 'orders', '10'), event('ADDED', 'carts', '11'))
+  await until(() => names().includes('carts'))
+  reflector.learn({ metadata: metadata('orders', '9') })
+  t.strictSame(names(), ['carts'])
+  reflector.learn({ metadata: metadata('orders', '12') })
+  t.strictSame(names().sort(), ['carts', 'orders'], 'and what is newer is taken in')
+  reflector.learn({ metadata: metadata('odd', 'x') })
+  t.strictSame(names().sort(), ['carts', 'odd', 'orders'])
+})
