@@ -13,15 +13,10 @@ export type IPAddress = NamespacedName & {
   parent: string
   /** When it was last claimed, RFC 3339; empty where nothing says it. */
   claimedAt: string
-  /** Whether it is marked as one that nobody needs: it may be deleted at any moment, unless it is asked for again. */
-  isOrphaned: boolean
 }
 
 /** When a claim was last asked for; where it never was again, its creation counts. */
 export const claimedAtAnnotation = 'meshvip.dev/claimed-at'
-
-/** Since when nobody has needed a claim. */
-export const orphanedSinceAnnotation = 'meshvip.dev/orphaned-since'
 
 /** Projects an IPAddress. Throws MalformedObject. */
 export const parseIPAddress = (object: unknown): IPAddress => {
@@ -36,7 +31,6 @@ export const parseIPAddress = (object: unknown): IPAddress => {
     ...readName(fields),
     service: isService ? name : undefined,
     claimedAt: metadata.object('annotations').string(claimedAtAnnotation) ?? metadata.string('creationTimestamp') ?? '',
-    isOrphaned: metadata.object('annotations').has(orphanedSinceAnnotation),
     parent: isService ? `Service ${name.namespace}/${name.name}` : `${resource} ${name.namespace}/${name.name}`,
   }
 }

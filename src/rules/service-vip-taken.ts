@@ -20,10 +20,8 @@ const checkAddress = (
 ): RuleFinding[] => {
   // Read for this very review, unlike the other holders: it alone says that nobody else can have the address.
   const claim = claimed && isFirst ? view.claim(address) : undefined
-  const isFor = claim?.service !== undefined && sameName(claim.service, service)
-  // One that nobody seemed to need may be deleted before this Service is stored, unless mutation has asked for it again.
-  const isOwn = isFor && claim.orphaned === undefined
-  const other = otherHolder(address, service, policy.pools, view) ?? (isFor ? undefined : claim)
+  const isOwn = claim?.service !== undefined && sameName(claim.service, service)
+  const other = otherHolder(address, service, policy.pools, view) ?? (isOwn ? undefined : claim)
   const common = { field, about: address }
   if (other !== undefined) {
     const orphaned = isOrphaned(other, view)

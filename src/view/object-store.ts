@@ -25,7 +25,6 @@ const claimHolder = (claim: IPAddress): Holder => ({
   name: nameOf(claim),
   service: claim.service,
   text: claim.parent,
-  ...(claim.isOrphaned ? { orphaned: true as const } : {}),
 })
 
 const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({

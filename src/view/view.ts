@@ -16,8 +16,6 @@ export type Holder = {
   service: NamespacedName | undefined
   /** For messages: `Service shop/orders`. */
   text: string
-  /** Set where it is a claim that may be deleted at any moment. */
-  orphaned?: true
   /** Set where it is one address among a range. */
   range?: AddressRange
 }

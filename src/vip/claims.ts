@@ -1,12 +1,5 @@
 import { Fields } from '../api/fields.ts'
-import {
-  claimedAtAnnotation,
-  ipFamilyLabel,
-  managedBy,
-  managedByLabel,
-  orphanedSinceAnnotation,
-  parseIPAddress,
-} from '../api/ip-address.ts'
+import { claimedAtAnnotation, ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
 import { type NamespacedName, sameName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from '../view/object-store.ts'
@@ -87,13 +80,13 @@ export class IPAddressClaims implements Claims {
 
   /**
    * Moves the resourceVersion of a claim that is used again, so that whoever collects orphans cannot delete it on what it saw
-   * before, and takes off their mark. False where it is gone or was changed: by its name alone there may be another's by now.
+   * before. False where it is gone or was changed: by its name alone there may be another's by now.
    */
   async #touch(claim: unknown, signal: AbortSignal): Promise<boolean> {
     const metadata = new Fields(claim).object('metadata')
     const name = { namespace: '', name: String(metadata.raw('name')) }
     const resourceVersion = metadata.raw('resourceVersion')
-    const annotations = { [claimedAtAnnotation]: new Date().toISOString(), [orphanedSinceAnnotation]: null }
+    const annotations = { [claimedAtAnnotation]: new Date().toISOString() }
     try {
       await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
       return true

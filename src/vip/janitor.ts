@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { oldestFirst } from '../api/creation-order.ts'
 import { Fields } from '../api/fields.ts'
-import { managedBy, managedByLabel, orphanedSinceAnnotation, parseIPAddress } from '../api/ip-address.ts'
+import { managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
 import { type NamespacedName, readName, sameName } from '../api/metadata.ts'
 import { parseService } from '../api/service.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
@@ -13,7 +13,7 @@ export type JanitorTimes = {
   /** How often it looks. */
   interval: number
   /**
-   * How long a claim must have been marked and untouched. Longer than any admission that relies on it can last: the API server gives
+   * How long a claim must have been orphaned and untouched. Longer than any admission that relies on it can last: the API server gives
    * a request 60 s (apiserver pkg/server/config.go, RequestTimeout).
    */
   grace: number
@@ -45,7 +45,7 @@ export type JanitorOptions = {
   now?: () => number
 }
 
-/** What a claim was when it was first seen marked. */
+/** What a claim was when it was first seen orphaned. */
 type Orphan = { uid: string; resourceVersion: string; since: number }
 
 const creationOf = (object: unknown) => {
@@ -65,12 +65,8 @@ const isOrphaned = ({ claim, services }: AddressRecord): boolean => {
 /**
  * Keeps claims and Services at one. It deletes claims whose Service is gone, lists the address no more, or was refused after it was
  * given one; it claims the addresses of Services that have none, and says who has an address that is another's. No Service is ever
- * changed.
- *
- * A claim is marked first, and deleted when it has had the mark for the grace. Mutation touches a claim that it relies on, which takes the
- * mark off, and validation takes a marked claim for none: so whoever was admitted with it was so before it was marked, and is stored by now.
- * One replica is enough, but any number may run at once: the API server deletes a claim only as it was seen, and of one address there can
- * be one claim (claims.ts).
+ * changed. One replica is enough, but any number may run at once: the API server deletes a claim only as it was seen, whoever relies on
+ * one touches it first, and of one address there can be one claim (claims.ts).
  */
 export class Janitor {
   readonly #options: JanitorOptions
@@ -122,25 +118,19 @@ export class Janitor {
 
   async #collect(address: string, before: Orphan | undefined, signal: AbortSignal): Promise<void> {
     const { client, onCollected } = this.#options
-    const name = { namespace: '', name: address }
-    const claim = await client.get('IPAddress', name, signal)
+    const claim = await client.get('IPAddress', { namespace: '', name: address }, signal)
     if (claim === undefined) return
     const metadata = new Fields(claim).object('metadata')
-    const { service, isOrphaned: isMarked } = parseIPAddress(claim)
+    const { service } = parseIPAddress(claim)
     if (service === undefined || metadata.stringMap('labels').get(managedByLabel) !== managedBy) return
-    // Read after the claim: a Service that was stored since has touched its claim, which is then neither marked nor deleted.
-    if (await this.#isListed(address, service, signal)) return
     const [uid, resourceVersion] = [String(metadata.raw('uid')), String(metadata.raw('resourceVersion'))]
-    if (!isMarked) {
-      const annotations = { [orphanedSinceAnnotation]: new Date().toISOString() }
-      await client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
-      return
-    }
     const isUntouched = before?.uid === uid && before.resourceVersion === resourceVersion
     const orphan = isUntouched ? before : { uid, resourceVersion, since: this.#now() }
     this.#orphans.set(address, orphan)
     if (this.#now() - orphan.since < this.#times.grace) return
-    await client.delete('IPAddress', name, { uid, resourceVersion }, signal)
+    // Read after the claim: a Service that was stored since has touched its claim, which is then not deleted.
+    if (await this.#isListed(address, service, signal)) return
+    await client.delete('IPAddress', { namespace: '', name: address }, { uid, resourceVersion }, signal)
     onCollected(address, service)
   }
 

@@ -270,33 +270,3 @@ t.test('what was seen orphaned in an earlier term does not count', async (t) => 
   await asked(before + 3, `GET ${path}`)
   t.strictSame(collected, [])
 })
-
-t.test('a claim is marked before it is deleted, and its mark is taken off when it is asked for again', async (t) => {
-  const { server, collected, clock, run, asked } = await start(t, 50)
-  server.put(claim(address, 'shop/orders'))
-  run()
-  await asked(2, `GET ${path}`)
-  const annotations = () => server.get(path)?.metadata.annotations as Record<string, string> | undefined
-  t.match(annotations(), { 'meshvip.dev/orphaned-since': /^\d{4}-\d\d-\d\dT/ })
-  const owner = { namespace: 'shop', name: 'orders' }
-  await new IPAddressClaims(server.client).claim(address, owner, { dryRun: false, signal: AbortSignal.timeout(10_000) })
-  t.notMatch(annotations(), { 'meshvip.dev/orphaned-since': String })
-  clock.now = 60
-  await asked(4, `GET ${path}`)
-  t.strictSame([server.claims, collected], [{ [address]: 'shop/orders' }, []], 'and then it is looked at as long again')
-})
-
-t.test('a claim that another has marked is only looked at for as long', async (t) => {
-  const { server, collected, clock, run, asked } = await start(t, 50)
-  const marked = claim(address, 'shop/orders')
-  server.put({
-    ...marked,
-    metadata: { ...marked.metadata, annotations: { 'meshvip.dev/orphaned-since': '2026-01-01T00:00:00Z' } },
-  })
-  run()
-  await asked(3, `GET ${path}`)
-  t.ok(server.claims[address], 'its date is that of another clock')
-  clock.now = 50
-  while (collected.length === 0) await sleep(1)
-  t.notOk(server.log.some((line) => line.startsWith('PATCH')))
-})
