@@ -23,6 +23,15 @@ export class ApiError extends Error {
 
 const pageSize = 500
 
+/** What the API server says in a Status; the text itself where it is none. */
+const messageIn = (text: string): string => {
+  try {
+    return new Fields(JSON.parse(text)).string('message') ?? text
+  } catch {
+    return text
+  }
+}
+
 /** Which objects of a kind are meant: of a namespace, with labels that a selector matches. */
 export type Selection = { namespace?: string | undefined; labels?: string | undefined }
 
@@ -76,7 +85,7 @@ export class KubernetesClient {
     }
     if (response.ok) return response
     const text = await response.text().catch(() => '')
-    throw new ApiError(response.status, `${request}: ${response.status} ${text.slice(0, 500)}`)
+    throw new ApiError(response.status, `${request}: ${response.status} ${messageIn(text).slice(0, 500)}`)
   }
 
   async #send(method: HttpMethod, path: string, signal: AbortSignal, body?: { type: string; json: unknown }) {
@@ -117,16 +126,22 @@ export class KubernetesClient {
     }
   }
 
-  /** All objects of a kind; none where it is one of Istio's and not installed. No namespace, or an empty one, means all. */
-  async list(kind: ResourceKind, selection: Selection, signal: AbortSignal): Promise<unknown[]> {
-    if (selection.namespace && !isObjectName(selection.namespace)) return []
+  /**
+   * All objects of a kind, one after the other: a large cluster's raw ones are not all held at once. None where it is one of Istio's and
+   * not installed. No namespace, or an empty one, means all.
+   */
+  async *objects(kind: ResourceKind, selection: Selection, signal: AbortSignal): AsyncGenerator<unknown, void> {
+    if (selection.namespace && !isObjectName(selection.namespace)) return
     try {
-      const pages = await Array.fromAsync(this.pages(kind, selection, signal))
-      return pages.flatMap(({ items }) => items)
+      for await (const { items } of this.pages(kind, selection, signal)) yield* items
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404 && mayBeAbsent(kind)) return []
-      throw error
+      if (!(error instanceof ApiError && error.status === 404 && mayBeAbsent(kind))) throw error
     }
+  }
+
+  /** The same objects as a list. */
+  list(kind: ResourceKind, selection: Selection, signal: AbortSignal): Promise<unknown[]> {
+    return Array.fromAsync(this.objects(kind, selection, signal))
   }
 
   /**

@@ -74,6 +74,17 @@ t.test('lists all pages of a kind, of all namespaces or of one', async (t) => {
   t.equal(server.log.at(-1), 'GET /api/v1/namespaces/other/services')
 })
 
+t.test('objects come page by page, and none is asked for before it is needed', async (t) => {
+  const { server, client } = await start(t)
+  server.put(...Array.from({ length: 501 }, (_, index) => service(`s${index}`)))
+  let seen = 0
+  for await (const _ of client.objects('Service', {}, inTime())) {
+    seen++
+    t.equal(server.requests.length, seen <= 500 ? 1 : 2)
+  }
+  t.equal(seen, 501)
+})
+
 t.test('lists by labels', async (t) => {
   const { server, client } = await start(t)
   server.put(endpointSlice('a', 'orders'), endpointSlice('b', 'carts'))
@@ -158,6 +169,13 @@ t.test('what the API server refuses is an error with its status, and a part of i
   })
   server.intercept = () => forbidden
   await t.rejects(client.list('Service', {}, inTime()), { name: 'ApiError', status: 403 })
+  const message = 'services is forbidden: User "dev" cannot list resource "services"'
+  server.intercept = () => ({ status: 403, body: { ...(forbidden.body as object), message } })
+  await t.rejects(
+    client.list('Service', {}, inTime()),
+    { message: `GET /api/v1/services?limit=500: 403 ${message}` },
+    'of a Status it is the message',
+  )
 })
 
 t.test('an API server that cannot be reached, in time or at all, is an error without status', async (t) => {
