@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
 import { Agent, type Dispatcher } from 'undici'
 import { UsageError } from '../usage-error.ts'
@@ -52,21 +55,61 @@ const keepDispatcher = (config: KubeConfig): KubeConfig => {
 export const ownNamespace = (config: KubeConfig): string =>
   config.getContextObject(config.getCurrentContext())?.namespace ?? 'default'
 
-/** Reads a kubeconfig file, or the service account of the pod we run in. Throws UsageError. */
-export const loadKubeConfig = (file: string | undefined): KubeConfig => {
+const readFile = (file: string): KubeConfig => {
   const config = new KubeConfig()
-  if (file === undefined) {
-    if (process.env.KUBERNETES_SERVICE_HOST === undefined) {
-      throw new UsageError('this is no pod of a cluster: say --kubeconfig FILE, or --standalone to run without one')
-    }
-    config.loadFromCluster()
-  } else {
+  try {
+    config.loadFromFile(file)
+  } catch (error) {
+    throw new UsageError(`cannot read the kubeconfig ${file}: ${(error as Error).message}`)
+  }
+  return config
+}
+
+/** Several files are one configuration, of which the first that names a context says which counts. */
+const readFiles = (files: readonly [string, ...string[]]): KubeConfig => {
+  const [first, ...rest] = files
+  const config = readFile(first)
+  for (const file of rest) {
     try {
-      config.loadFromFile(file)
+      config.mergeConfig(readFile(file), Boolean(config.currentContext))
     } catch (error) {
-      throw new UsageError(`cannot read the kubeconfig ${file}: ${(error as Error).message}`)
+      if (error instanceof UsageError) throw error
+      throw new UsageError(`the kubeconfigs ${files.join(', ')} do not go together: ${(error as Error).message}`)
     }
   }
-  if (!config.getCurrentCluster()) throw new UsageError(`the kubeconfig ${file} names no cluster to talk to`)
+  if (!config.getCurrentCluster())
+    throw new UsageError(`the kubeconfig ${files.join(', ')} names no cluster to talk to`)
   return keepDispatcher(config)
+}
+
+const isInPod = (): boolean => process.env.KUBERNETES_SERVICE_HOST !== undefined
+
+const loadOfPod = (): KubeConfig => {
+  const config = new KubeConfig()
+  config.loadFromCluster()
+  return keepDispatcher(config)
+}
+
+/** Reads a kubeconfig file, or the service account of the pod we run in. Throws UsageError. */
+export const loadKubeConfig = (file: string | undefined): KubeConfig => {
+  if (file !== undefined) return readFiles([file])
+  if (!isInPod()) {
+    throw new UsageError('this is no pod of a cluster: say --kubeconfig FILE, or --standalone to run without one')
+  }
+  return loadOfPod()
+}
+
+/** The files that kubectl reads where none is given. */
+const filesOfKubectl = (): string[] => {
+  const { KUBECONFIG } = process.env
+  const files = KUBECONFIG ? KUBECONFIG.split(delimiter) : [join(homedir(), '.kube', 'config')]
+  return files.filter((file) => existsSync(file))
+}
+
+/** Reads the configuration that kubectl would: of a file, of KUBECONFIG, of ~/.kube/config, or of the pod. Throws UsageError. */
+export const loadKubectlConfig = (file: string | undefined): KubeConfig => {
+  const [first, ...rest] = file === undefined ? filesOfKubectl() : [file]
+  if (first !== undefined) return readFiles([first, ...rest])
+  if (isInPod()) return loadOfPod()
+  throw new UsageError('there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or give manifests by --filename')
 }

@@ -3,10 +3,12 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
-import t from 'tap'
+import { delimiter } from 'node:path'
+import type { KubeConfig } from '@kubernetes/client-node'
+import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
-import { loadKubeConfig, ownNamespace } from '../../src/kubernetes/config.ts'
+import { loadKubeConfig, loadKubectlConfig, ownNamespace } from '../../src/kubernetes/config.ts'
 import { advanceDate } from '../support/clock.ts'
 import { startFakeApiServer } from '../support/fake-api-server.ts'
 import { kubeconfig } from '../support/kubeconfig.ts'
@@ -49,22 +51,89 @@ t.test('what cannot be used is said in a sentence', async (t) => {
   }
 })
 
-t.test('without a file it is the cluster of the pod', async (t) => {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env
-  t.teardown(() => {
-    for (const [name, value] of Object.entries({ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port })) {
-      if (value === undefined) delete process.env[name]
-      else process.env[name] = value
+/** Until the test ends, the environment has these variables and not these. */
+const withEnvironment = (t: Test, variables: Record<string, string | undefined>): void => {
+  const { ...before } = process.env
+  const set = (values: Record<string, string | undefined>) => {
+    for (const name of Object.keys(variables)) {
+      if (values[name] === undefined) delete process.env[name]
+      else process.env[name] = values[name]
     }
-  })
-  delete process.env.KUBERNETES_SERVICE_HOST
+  }
+  set(variables)
+  t.teardown(() => set(before))
+}
+
+const inPod = { KUBERNETES_SERVICE_HOST: '192.0.2.1', KUBERNETES_SERVICE_PORT: '6443' }
+const inNoPod = { KUBERNETES_SERVICE_HOST: undefined, KUBERNETES_SERVICE_PORT: undefined }
+
+const serverOf = (config: KubeConfig) => config.getCurrentCluster()?.server
+
+t.test('without a file it is the cluster of the pod', async (t) => {
+  withEnvironment(t, inNoPod)
   t.throws(() => loadKubeConfig(undefined), {
     name: 'UsageError',
     message: 'this is no pod of a cluster: say --kubeconfig FILE, or --standalone to run without one',
   })
-  process.env.KUBERNETES_SERVICE_HOST = '192.0.2.1'
-  process.env.KUBERNETES_SERVICE_PORT = '6443'
-  t.equal(loadKubeConfig(undefined).getCurrentCluster()?.server, 'https://192.0.2.1:6443')
+  withEnvironment(t, inPod)
+  t.equal(serverOf(loadKubeConfig(undefined)), 'https://192.0.2.1:6443')
+})
+
+t.test('as kubectl has it: a file, or KUBECONFIG, or that of the home folder, or the pod', async (t) => {
+  const at = (host: string) => kubeconfig({ server: `https://${host}` })
+  const folder = t.testdir({
+    given: at('given'),
+    named: at('named'),
+    home: { '.kube': { config: at('home') } },
+    empty: {},
+  })
+  const home = { HOME: `${folder}/home`, KUBECONFIG: undefined }
+  const rows: [story: string, environment: Record<string, string | undefined>, server: string, file?: string][] = [
+    [
+      'a file goes before all',
+      { ...home, KUBECONFIG: `${folder}/named`, ...inPod },
+      'https://given',
+      `${folder}/given`,
+    ],
+    ['KUBECONFIG goes before the home folder', { ...home, KUBECONFIG: `${folder}/named`, ...inPod }, 'https://named'],
+    ['the home folder goes before the pod', { ...home, ...inPod }, 'https://home'],
+    ['an empty KUBECONFIG is none', { ...home, KUBECONFIG: '', ...inPod }, 'https://home'],
+    ['the pod', { ...home, HOME: `${folder}/empty`, ...inPod }, 'https://192.0.2.1:6443'],
+  ]
+  for (const [story, environment, server, file] of rows) {
+    withEnvironment(t, environment)
+    t.equal(serverOf(loadKubectlConfig(file)), server, story)
+  }
+  withEnvironment(t, { ...home, HOME: `${folder}/empty`, ...inNoPod })
+  t.throws(() => loadKubectlConfig(undefined), {
+    name: 'UsageError',
+    message: 'there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or give manifests by --filename',
+  })
+  t.throws(() => loadKubectlConfig(`${folder}/none`), { name: 'UsageError', message: /none: ENOENT/ })
+})
+
+t.test('the files of KUBECONFIG are one, and those that are not there are passed over', async (t) => {
+  const of = (name: string, currentContext: string) =>
+    kubeconfig({ server: `https://${name}` })
+      .replaceAll('"test"', `"${name}"`)
+      .replace(`"current-context":"${name}"`, `"current-context":"${currentContext}"`)
+  const folder = t.testdir({
+    a: of('a', 'b'),
+    b: of('b', 'b'),
+    c: of('c', 'c'),
+    plain: of('plain', ''),
+    bad: 'clusters: [',
+  })
+  const servers = (...names: string[]) => {
+    withEnvironment(t, { KUBECONFIG: names.map((name) => `${folder}/${name}`).join(delimiter) })
+    return serverOf(loadKubectlConfig(undefined))
+  }
+  t.equal(servers('none', 'a', 'b'), 'https://b', "the context of one is another's")
+  t.equal(servers('b', 'c'), 'https://b', 'the first that names a context says which counts')
+  t.equal(servers('plain', 'c'), 'https://c', 'which need not be the first file')
+  t.throws(() => servers('plain'), { name: 'UsageError', message: /plain names no cluster to talk to$/ })
+  t.throws(() => servers('a', 'a'), { name: 'UsageError', message: /^the kubeconfigs \S+, \S+ do not go together: / })
+  t.throws(() => servers('a', 'bad'), { name: 'UsageError', message: /^cannot read the kubeconfig \S+bad: / })
 })
 
 t.test('connections are kept from request to request, and made anew when CA or credentials are others', async (t) => {
