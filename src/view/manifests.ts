@@ -1,5 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text as textOf } from 'node:stream/consumers'
 import { parseAllDocuments } from 'yaml'
 import { Fields } from '../api/fields.ts'
 import { type KnownObject, parseObject } from '../api/kinds.ts'
@@ -33,8 +34,11 @@ export const parseManifests = (text: string, file: string): KnownObject[] => {
   const objects: KnownObject[] = []
   for (const document of parseAllDocuments(text)) {
     const [error] = document.errors
-    const line = error?.linePos?.[0].line ?? text.slice(0, document.range[0]).split('\n').length
-    if (error !== undefined) throw new ManifestError(`${file}:${line}: ${error.message.split('\n', 1)[0]}`)
+    const failAt = (line: number | undefined, problem: string, options?: ErrorOptions): never => {
+      const first = line ?? text.slice(0, document.range[0]).split('\n').length
+      throw new ManifestError(`${file}:${first}: ${problem}`, options)
+    }
+    if (error !== undefined) failAt(error.linePos?.[0].line, String(error.message.split('\n', 1)[0]))
     try {
       const raw: unknown = document.toJS()
       if (raw === null || raw === undefined) continue
@@ -44,7 +48,7 @@ export const parseManifests = (text: string, file: string): KnownObject[] => {
       }
     } catch (cause) {
       // A field of a wrong type, or an alias without its anchor.
-      throw new ManifestError(`${file}:${line}: ${(cause as Error).message}`, { cause })
+      failAt(undefined, (cause as Error).message, { cause })
     }
   }
   return objects
@@ -58,13 +62,21 @@ const reading = async <T>(path: string, read: () => Promise<T>): Promise<T> => {
   }
 }
 
-/** The objects in the manifests of a folder and those below it (.yaml, .yml, .json). Throws ManifestError. */
-export const readManifests = async (folder: string): Promise<KnownObject[]> => {
-  const entries = await reading(folder, () => readdir(folder, { recursive: true, withFileTypes: true }))
-  const files = entries
+/** The files of a folder and those below it that may be manifests (.yaml, .yml, .json); a file itself, whatever it is called. */
+const manifestsAt = async (path: string): Promise<string[]> => {
+  if (!(await stat(path)).isDirectory()) return [path]
+  const entries = await readdir(path, { recursive: true, withFileTypes: true })
+  return entries
     .filter((entry) => /\.(ya?ml|json)$/.test(entry.name) && !entry.isDirectory())
     .map(({ parentPath, name }) => join(parentPath, name))
     .sort()
+}
+
+/** The objects in a manifest, or in all manifests of a folder; `-` is the standard input. Throws ManifestError. */
+export const readManifests = async (path: string): Promise<KnownObject[]> => {
+  const input = 'the standard input'
+  if (path === '-') return parseManifests(await reading(input, () => textOf(process.stdin)), input)
+  const files = await reading(path, () => manifestsAt(path))
   const objects = await Promise.all(
     files.map(async (file) => parseManifests(await reading(file, () => readFile(file, 'utf8')), file)),
   )

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import t from 'tap'
 import { parseManifests, readManifests } from '../../src/view/manifests.ts'
 import { thrown } from '../support/thrown.ts'
@@ -147,6 +148,19 @@ t.test('the manifests of a folder and those below it, by name', async (t) => {
     'Service shop/e',
     'Service shop/c',
   ])
+})
+
+t.test('a file is a manifest, whatever it is called', async (t) => {
+  const folder = t.testdir({ orders: service('orders'), 'other.yaml': service('other') })
+  t.strictSame(summary(await readManifests(`${folder}/orders`)), ['Service shop/orders'])
+})
+
+t.test('a dash is the standard input', async (t) => {
+  const input = (text: string) => t.intercept(process, 'stdin', { value: Readable.from([text]), configurable: true })
+  input(service('orders'))
+  t.strictSame(summary(await readManifests('-')), ['Service shop/orders'])
+  input('kind: 5')
+  await t.rejects(readManifests('-'), { name: 'ManifestError', message: 'the standard input:1: kind must be a string' })
 })
 
 t.test('an empty folder has no manifests', async (t) => {
