@@ -1,7 +1,12 @@
 /** The pages that are made from the source of truth. A test fails where they are not as this makes them. */
+import { type AddressList, addressList } from '../src/address-list/address-list.ts'
+import { formats } from '../src/address-list/format.ts'
+import { stateNames, states } from '../src/address-list/states.ts'
 import { configurationSchema } from '../src/config/schema.ts'
 import { rules } from '../src/rules/index.ts'
+import { defaultPolicy } from '../src/rules/policy.ts'
 import { createMetrics, observeAddresses, observeView } from '../src/server/metrics.ts'
+import { addressesFile, addressesSeen, addressesStore } from '../test/fixtures/addresses.ts'
 import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
 
 /** What a generated page begins with. */
@@ -136,6 +141,37 @@ ${metrics.map(({ name, type, help }) => `| \`${name}\` | ${type} | ${cell(help)}
 `
 }
 
+const addressesPage = async (): Promise<string> => {
+  const list = addressList(await addressesStore(), defaultPolicy)
+  const held: AddressList = { ...list, addresses: list.addresses.filter(({ state }) => state === 'held') }
+  return `${header}
+# What meshvip vips shows
+
+| state | what it means | what to do |
+| --- | --- | --- |
+${stateNames.map((name) => `| ${name} | ${cell(states[name].meaning)} | ${cell(states[name].remedy)} |`).join('\n')}
+
+## As a table
+
+AGE is the time since the address was last claimed, and sizes beyond nine digits are rounded, such as 1.2e24. \`-o wide\` adds when and for
+whom it is claimed, and what to do. Of [these objects](../${addressesFile}) it says:
+
+\`\`\`text
+${formats.table(list, addressesSeen).trimEnd()}
+\`\`\`
+
+## As JSON and YAML
+
+An object of this form; fields may be added to \`meshvip.dev/v1\`, none is renamed or changes its type. \`size\`, \`free\` and \`reserved\` are
+decimal strings and exact, since a pool of IPv6 has more addresses than a number of JSON can tell. \`pool\` and \`claim\`, and in it \`service\`
+and \`claimedAt\`, are left out where there is none.
+
+\`\`\`json
+${formats.json(held).trimEnd()}
+\`\`\`
+`
+}
+
 /** Every generated page, by its path from the project's root. */
 export const generatedPages = async (): Promise<Map<string, string>> => {
   const fixtures = new Map((await readRuleFixtures()).rules.map((fixture) => [fixture.id, fixture]))
@@ -143,6 +179,7 @@ export const generatedPages = async (): Promise<Map<string, string>> => {
     ['docs/rules/README.md', rulesIndex()],
     ['docs/configuration.md', configurationPage()],
     ['docs/metrics.md', await metricsPage()],
+    ['docs/addresses.md', await addressesPage()],
     ['docs/configuration.schema.json', `${JSON.stringify(configurationSchema, undefined, 2)}\n`],
   ])
   for (const rule of rules) pages.set(`docs/rules/${rule.id}.md`, rulePage(rule, fixtures.get(rule.id) as RuleFixture))

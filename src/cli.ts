@@ -1,5 +1,8 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import packageManifest from '../package.json' with { type: 'json' }
+import { type AddressListOptions, showAddresses } from './address-list/command.ts'
+import { formats } from './address-list/format.ts'
+import { stateNames, states } from './address-list/states.ts'
 import { ConfigurationError } from './config/load.ts'
 import { greeting, standaloneGreeting } from './server/greeting.ts'
 import { type HostPort, parseHostPort } from './server/host-port.ts'
@@ -67,12 +70,29 @@ const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
   await serving.close()
 }
 
+/** The values of an option that may be repeated. */
+const appended = (text: string, texts: readonly string[] = []): string[] => [...texts, text]
+
+const stateLines = stateNames.map((name) => `  ${name.padEnd(11)}${states[name].meaning}`)
+
+/** Resolves to the exit code. */
+const runVips = async (flags: AddressListOptions, { out, err }: Output): Promise<number> => {
+  const { text, problems } = await showAddresses(flags)
+  out(text)
+  for (const problem of problems) err(`meshvip: ${problem}\n`)
+  return problems.length === 0 ? 0 : 1
+}
+
 /** The errors whose message is all that the user needs. */
 const isForUser = (error: unknown): error is Error =>
   error instanceof UsageError || error instanceof ConfigurationError || error instanceof ManifestError
 
-/** Runs the command line; resolves to the exit code: 0, or 2 where it was started in a way that cannot work. */
+/**
+ * Runs the command line; resolves to the exit code: 0, 1 where it found something wrong, or 2 where it was started in a way that cannot
+ * work.
+ */
 export const run = async (args: readonly string[], output: Output): Promise<number> => {
+  let code = 0
   const program = new Command('meshvip')
     .description(packageManifest.description)
     .version(packageManifest.version)
@@ -90,9 +110,24 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--drain <SECONDS>', `how long a stop answers as usual (default: 0, in a pod ${podDrainSeconds})`, seconds)
     .option('--metrics-listen <HOST:PORT>', 'where to serve /livez, /readyz and /metrics over HTTP', hostPort)
     .action((flags: ServeFlags) => runServe(flags, output))
+  program
+    .command('vips')
+    .description('show the pools, and every address that somebody has; exit code 1 where something is wrong with any')
+    .option('--kubeconfig <FILE>', 'the cluster to look at (default: the one of kubectl)')
+    .option('-f, --filename <PATH>', 'no cluster: the manifests of a file or folder, - for stdin; repeatable', appended)
+    .option('--config <FILE>', 'the configuration of the webhook, YAML')
+    .option('-n, --namespace <NAME>', 'only the addresses of Services of this namespace')
+    .addOption(new Option('--state <STATE>', 'only the addresses in this state').choices(stateNames))
+    .addOption(
+      new Option('-o, --output <FORMAT>', 'how to write it').choices(Object.keys(formats)).default('table', '"table"'),
+    )
+    .addHelpText('after', ['', 'States:', ...stateLines].join('\n'))
+    .action(async (flags: AddressListOptions) => {
+      code = await runVips(flags, output)
+    })
   try {
     await program.parseAsync(args, { from: 'user' })
-    return 0
+    return code
   } catch (error) {
     const { code, exitCode } = error as { code?: string; exitCode?: number }
     if (code?.startsWith('commander.')) return exitCode === 0 ? 0 : 2

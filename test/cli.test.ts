@@ -5,33 +5,12 @@ import { type AddressInfo, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../src/certificates/self-made.ts'
 import { run } from '../src/cli.ts'
+import { runHere } from './support/command-line.ts'
 import { startFakeApiServer } from './support/fake-api-server.ts'
 import { postOverTls } from './support/https.ts'
 import { startMeshvip } from './support/meshvip-process.ts'
 import { meshNamespace, service } from './support/objects.ts'
 import { patchIn, requestFor, responseIn, reviewOf } from './support/reviews.ts'
-
-const signals = ['SIGINT', 'SIGTERM'] as const
-
-/** Runs the command line in this process, and takes away what it listens to: the signals of this process are the test runner's. */
-const runHere = async (...args: string[]) => {
-  const before = signals.map((signal) => process.listeners(signal))
-  let [out, err] = ['', '']
-  const code = await run(args, {
-    out: (text) => {
-      out += text
-    },
-    err: (text) => {
-      err += text
-    },
-  })
-  signals.forEach((signal, index) => {
-    for (const listener of process.listeners(signal)) {
-      if (!before[index]?.includes(listener)) process.off(signal, listener)
-    }
-  })
-  return { code, out, err }
-}
 
 const anyPort = ['--listen', '127.0.0.1:0']
 
@@ -108,6 +87,20 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
     t.strictSame({ code: result.code, out: result.out }, { code: 2, out: '' }, args.join(' '))
     t.match(result.err, err, args.join(' '))
   }
+})
+
+t.test('help tells the states of addresses', async (t) => {
+  const { code, out } = await runHere('vips', '--help')
+  t.equal(code, 0)
+  for (const state of ['held', 'unclaimed', 'orphaned', 'duplicate', 'foreign', 'outside'])
+    t.match(out, new RegExp(`^  ${state} +[a-z]`, 'm'))
+})
+
+t.test('who reads the output may stop before it ends, as head does', async (t) => {
+  const meshvip = startMeshvip(t, ['vips', '-f', 'examples'])
+  meshvip.stopReading()
+  t.strictSame(await meshvip.ended(), { code: 0, signal: null })
+  t.equal(meshvip.stderr, '')
 })
 
 t.test('a defect is not taken for a mistake of the user', async (t) => {

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { pino } from 'pino'
 import { memoryBackend } from '../admission/backend.ts'
 import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
+import { readFileOf } from '../option-file.ts'
 import { defaultPolicy, type Policy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
@@ -56,14 +57,6 @@ export type Serving = {
 
 /** Milliseconds after which a change of the configuration is seen. */
 const reloadInterval = 2_000
-
-const readFileOf = async (option: string, file: string): Promise<string> => {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    throw new UsageError(`cannot read ${option} ${file}: ${(error as Error).message}`, { cause: error })
-  }
-}
 
 /** Milliseconds that a probe waits for a cluster that is not in view. */
 const probeTimeout = 1_000

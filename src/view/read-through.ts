@@ -102,7 +102,7 @@ export class ReadThroughView implements ClusterView {
     const isPart = namespace !== '' && labels !== undefined
     if (isPart && this.#isListed(kind, namespace)) return
     const read = async () => {
-      for (const object of await this.#client.list(kind, selection, this.#signal)) this.#put(kind, object)
+      for await (const object of this.#client.objects(kind, selection, this.#signal)) this.#put(kind, object)
     }
     // What is selected by labels alone is all of the kind that any question is about.
     const scope = namespace === '' ? '' : ` in ${namespace}${isPart ? ` with ${labels}` : ''}`
@@ -180,10 +180,20 @@ export class ReadThroughView implements ClusterView {
     return this.store.holders(address)
   }
 
-  heldWithin(block: Block) {
+  #wantHolders(): void {
     this.#wantAll('Service')
     this.#wantAll('ServiceEntry')
     this.#wantAll('IPAddress', { labels: `${managedByLabel}=${managedBy}` })
+  }
+
+  /** Every address that somebody has, and who. */
+  heldAddresses() {
+    this.#wantHolders()
+    return this.store.heldAddresses()
+  }
+
+  heldWithin(block: Block) {
+    this.#wantHolders()
     return this.store.heldWithin(block)
   }
 

@@ -52,6 +52,11 @@ export class MeshvipProcess {
     return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>)
   }
 
+  /** Closes the other end of its standard output. */
+  stopReading(): void {
+    this.#child.stdout?.destroy()
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }
