@@ -34,7 +34,7 @@ const table = (rows: readonly (readonly string[])[]): string => {
   for (const row of shown) {
     for (const [column, { length }] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, length)
   }
-  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('   ')
+  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column] as number)).join('   ')
   return shown.map((row) => `${line(row).trimEnd()}\n`).join('')
 }
 
