@@ -118,6 +118,8 @@ t.test('the configuration says what the pools are', async (t) => {
     '192.0.2.7 outside',
     '240.240.0.9 unclaimed',
     '240.240.0.10 duplicate',
+    // Claimed while it was of a pool.
+    '240.240.130.2 orphaned',
     '240.240.225.190 outside',
   ])
   t.match(err, /^meshvip: the pool 240\.240\.0\.8\/30 is full/m)
