@@ -57,7 +57,7 @@ const ownersOf = ({ services, others, claim }: AddressEntry): string => {
 const noteOf = ({ state, services, claim }: AddressEntry): string => {
   if (state === 'held') return none
   const owner = claim?.service
-  const keeps = state === 'duplicate' && owner !== undefined && services.some((service) => sameName(service, owner))
+  const keeps = owner !== undefined && services.some((service) => sameName(service, owner))
   return `${keeps ? `Service ${formatName(owner)} has the claim; ` : ''}${states[state].remedy}`
 }
 
@@ -96,8 +96,7 @@ export const formats = {
   table: tables(columns),
   wide: tables(wideColumns),
   json: (list: AddressList): string => `${JSON.stringify(list, undefined, 2)}\n`,
-  // Aliases would stand for names that occur twice.
-  yaml: (list: AddressList): string => stringify(list, { aliasDuplicateObjects: false }),
+  yaml: (list: AddressList): string => stringify(list),
 } satisfies Record<string, (list: AddressList, now: Date) => string>
 
 export type Format = keyof typeof formats

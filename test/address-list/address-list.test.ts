@@ -86,14 +86,14 @@ t.test('what a claim does not say is left out', async (t) => {
 
 t.test('addresses are in numerical order, and what is none comes last', async (t) => {
   const pools = [createPool({ cidr: '10.0.0.0/8' }), createPool({ cidr: 'fd00::/48' })]
-  const addresses = ['fd00::10', '10.9.0.10', 'fd00::9', '10.10.0.1', 'nonsense', '10.9.0.9', '192.0.2.1']
+  const addresses = ['fd00::10', '10.9.0.10', 'fd00::9', '10.10.0.1', 'nonsense', '10.9.0.9', '192.0.2.1', '::7']
   const store = storeOf(
     meshNamespace('shop'),
     ...addresses.map((address, index) => service(`s${index}`, { externalIPs: [address] })),
   )
   t.strictSame(
     addressList(store, { ...defaultPolicy, pools }).addresses.map(({ address }) => address),
-    ['10.9.0.9', '10.9.0.10', '10.10.0.1', '192.0.2.1', 'fd00::9', 'fd00::10', 'nonsense'],
+    ['10.9.0.9', '10.9.0.10', '10.10.0.1', '192.0.2.1', '::7', 'fd00::9', 'fd00::10', 'nonsense'],
   )
 })
 

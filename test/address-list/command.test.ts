@@ -80,6 +80,7 @@ t.test('a live cluster', async (t) => {
     const { code, rows } = await shown(...live, '-n', 'payments')
     t.strictSame(rows, ['240.240.0.5 | 240.240.0.0/16 | shop/one, payments/other | 12d | duplicate'])
     t.equal(code, 1)
+    t.equal((await shown(...live, '-n', 'shop')).rows.length, 6, 'what is claimed for its Services included')
   })
   await t.test('in a state; what is not shown is not judged', async (t) => {
     t.strictSame(await shown(...live, '--state', 'held'), {
@@ -186,6 +187,10 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
   const denied = await runHere('vips', '--kubeconfig', `${folder}/kubeconfig`)
   t.strictSame([denied.code, denied.out], [2, ''])
   t.match(denied.err, `403 ${message}. It takes list on services, serviceentries and ipaddresses, `)
+
+  server.intercept = () => ({ status: 500, body: 'a page\nof a proxy' })
+  const broken = await runHere('vips', '--kubeconfig', `${folder}/kubeconfig`)
+  t.match(broken.err, /^meshvip: cannot read the cluster [^\n]*: 500 a page\S+of a proxy\n$/)
 
   server.intercept = ({ path }) => (path.endsWith('/ipaddresses') ? notFound : undefined)
   const old = await runHere('vips', '--kubeconfig', `${folder}/kubeconfig`)

@@ -99,9 +99,7 @@ t.test('what a terminal would obey is not written to it', async (t) => {
 
 t.test('JSON and YAML are the same object', async (t) => {
   t.strictSame(JSON.parse(formats.json(list)), list)
-  const yaml = formats.yaml(list)
-  t.strictSame(parse(yaml), list)
-  t.notMatch(yaml, /[&*]a\d/, 'without aliases')
+  t.strictSame(parse(formats.yaml(list)), list)
   t.match(formats.json(list), /\}\n$/)
 })
 

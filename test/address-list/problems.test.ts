@@ -61,6 +61,11 @@ t.test('each kind is one line, which names the first few', async (t) => {
   t.match(unclaimed, '4 addresses are unclaimed (240.240.0.1, 240.240.0.2, 240.240.0.3, ...): ')
   t.match(rest, '1 address is outside (192.0.2.7): ')
   t.strictSame(more, [])
+  t.match(problems(many.slice(1))[0], '3 addresses are unclaimed (240.240.0.2, 240.240.0.3, 240.240.0.4): ')
+})
+
+t.test('what a terminal would obey is not written to it', async (t) => {
+  t.match(problems([service('a', { externalIPs: ['\u001b[31mred'] })])[0], '(\\u{1b}[31mred)')
 })
 
 t.test('a full pool is wrong, and one with an address left is not', async (t) => {
