@@ -160,8 +160,12 @@ t.test('an IPAddress tells what it is claimed for', async (t) => {
     ['nothing', undefined, undefined, ' /'],
   ]
   for (const [story, parentRef, service, parent] of rows) {
-    t.strictSame(claim(parentRef), { namespace: '', name: '240.240.200.1', service, parent }, story)
+    t.strictSame(claim(parentRef), { namespace: '', name: '240.240.200.1', service, parent, claimedAt: '' }, story)
   }
+  const metadata = { creationTimestamp: '2026-01-02T03:04:05Z' }
+  t.equal(parseIPAddress({ metadata }).claimedAt, '2026-01-02T03:04:05Z')
+  const annotations = { 'meshvip.dev/claimed-at': '2026-02-03T04:05:06.789Z' }
+  t.equal(parseIPAddress({ metadata: { ...metadata, annotations } }).claimedAt, '2026-02-03T04:05:06.789Z', 'again')
   t.strictSame(parseIPAddress({}).name, '')
 })
 
