@@ -30,13 +30,14 @@ export const allocate = async (
   { cluster, claims, pools, dryRun, signal, onConflict }: Allocation,
 ): Promise<string | undefined> => {
   const lost = new Set<string>()
+  const usableIn = (view: ClusterView) => (candidate: string) =>
+    !lost.has(candidate) && otherHolder(candidate, service, pools, view) === undefined
+  const ofFamily = (addresses: readonly string[]) =>
+    addresses.filter((address) => poolOf(pools, address)?.family === family)
   const choose = (view: ClusterView): string | undefined => {
-    const isUsable = (candidate: string) =>
-      !lost.has(candidate) && otherHolder(candidate, service, pools, view) === undefined
-    const kept = [...previous, ...view.claimsOf(service)].find(
-      (address) => poolOf(pools, address)?.family === family && isUsable(address),
-    )
-    if (kept !== undefined) return kept
+    const isUsable = usableIn(view)
+    const claimed = ofFamily(view.claimsOf(service)).find(isUsable)
+    if (claimed !== undefined) return claimed
     const usable = poolsFor(pools, service.namespace, view).filter((pool) => pool.family === family)
     // Nearly always the very first is free; what else is held is looked at only where it is not.
     const [first] = candidateAddresses(usable, formatName(service)).take(1)
@@ -46,7 +47,14 @@ export const allocate = async (
   }
   for (;;) {
     signal.throwIfAborted()
-    const address = await cluster.ask(choose, signal)
+    const had = ofFamily(previous).filter((address) => !lost.has(address))
+    // A view that is behind may still show who had it before: on hearsay no address is given up.
+    const kept = await cluster.decide(
+      (view) => had.find(usableIn(view)),
+      (usable) => usable === undefined && had.length > 0,
+      signal,
+    )
+    const address = kept ?? (await cluster.ask(choose, signal))
     if (address === undefined || (await claims.claim(address, service, { dryRun, signal }))) return address
     // Somebody was faster, or holds it by a claim that is not ours to see.
     lost.add(address)

@@ -98,6 +98,21 @@ t.test('which address a Service gets', async (t) => {
   }
 })
 
+t.test('what it had it keeps, though a view that is behind has another there', async (t) => {
+  for (const gone of [claim('10.0.0.3', 'pay'), service('pay', '10.0.0.3')]) {
+    const circumstances = setUp(claim('10.0.0.3', 'orders'))
+    const behind = storeOf([gone])
+    const cluster: Cluster = {
+      ask: async (question) => question(behind),
+      decide: async (question, isGrave) => {
+        const answer = question(behind)
+        return isGrave(answer) ? question(circumstances.store) : answer
+      },
+    }
+    t.equal(await allocate(orders, 4, ['10.0.0.3'], { ...circumstances, cluster }), '10.0.0.3')
+  }
+})
+
 t.test('a Service of the same name in another namespace is another one', async (t) => {
   const circumstances = setUp(service('orders', '10.0.0.6'))
   t.not(await allocate({ namespace: 'test', name: 'orders' }, 4, ['10.0.0.6'], circumstances), '10.0.0.6')
