@@ -86,7 +86,11 @@ export class IPAddressClaims implements Claims {
     const metadata = new Fields(claim).object('metadata')
     const name = { namespace: '', name: String(metadata.raw('name')) }
     const resourceVersion = metadata.raw('resourceVersion')
-    const annotations = { [claimedAtAnnotation]: new Date().toISOString() }
+    const now = new Date()
+    // A patch that changes nothing is not written: of two touches at one time the later would leave the resourceVersion as it is.
+    const isAtOnce = now.toISOString() === parseIPAddress(claim).claimedAt
+    const claimedAt = isAtOnce ? new Date(now.getTime() + 1) : now
+    const annotations = { [claimedAtAnnotation]: claimedAt.toISOString() }
     try {
       await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
       return true

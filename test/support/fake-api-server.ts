@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
+import { isDeepStrictEqual } from 'node:util'
 import type { Test } from 'tap'
 import { type Resource, type ResourceKind, resources } from '../../src/api/kinds.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
@@ -46,7 +47,7 @@ export const pathOf = ({ kind, metadata }: Pick<Raw, 'kind' | 'metadata'>): stri
 }
 
 /** RFC 7396. */
-const mergePatched = (target: unknown, patch: unknown): unknown => {
+export const mergePatched = (target: unknown, patch: unknown): unknown => {
   if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) return patch
   const merged: Record<string, unknown> = { ...(target as Record<string, unknown>) }
   for (const [key, value] of Object.entries(patch)) {
@@ -228,7 +229,9 @@ export class FakeApiServer {
     if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
     const expected = (body as Raw).metadata?.resourceVersion
     if (expected !== undefined && expected !== present.metadata.resourceVersion) return conflict
-    this.put(mergePatched(present, body) as Raw)
+    const merged = mergePatched(present, body) as Raw
+    // What changes nothing is not written (apiserver pkg/storage/etcd3/store.go, GuaranteedUpdate).
+    if (!isDeepStrictEqual(merged, present)) this.put(merged)
     return { status: 200, body: this.get(pathOf(present)) }
   }
 

@@ -100,6 +100,23 @@ t.test('as IPAddress objects', async (t) => {
     })
   })
 
+  t.test('so is one that was touched at this very time', async (t) => {
+    const now = new Date()
+    class StoppedDate extends Date {
+      constructor(value: number | string | Date = now) {
+        super(value)
+      }
+    }
+    t.intercept(globalThis, 'Date', { value: StoppedDate })
+    server.put(claim(address, 'shop/orders'))
+    const versions: unknown[] = []
+    for (let touch = 0; touch < 3; touch++) {
+      await asking(claims)
+      versions.push(server.get(path)?.metadata.resourceVersion)
+    }
+    t.strictSame(versions, ['2', '3', '4'])
+  })
+
   t.test('a dry run does not touch a claim of its own', async (t) => {
     server.put(claim(address, 'shop/orders'))
     t.equal(await asking(claims, true), true)
