@@ -13,10 +13,15 @@ export type IPAddress = NamespacedName & {
   parent: string
   /** When it was last claimed, RFC 3339; empty where nothing says it. */
   claimedAt: string
+  /** Whether it is about to be collected: nobody may rely on it without claiming it anew. */
+  isReleased: boolean
 }
 
 /** When a claim was last asked for; where it never was again, its creation counts. */
 export const claimedAtAnnotation = 'meshvip.dev/claimed-at'
+
+/** "true" on a claim that is about to be collected. */
+export const releasedAnnotation = 'meshvip.dev/released'
 
 /** Projects an IPAddress. Throws MalformedObject. */
 export const parseIPAddress = (object: unknown): IPAddress => {
@@ -26,11 +31,13 @@ export const parseIPAddress = (object: unknown): IPAddress => {
   const resource = parent.string('resource') ?? ''
   const name = { namespace: parent.string('namespace') ?? '', name: parent.string('name') ?? '' }
   const metadata = fields.object('metadata')
+  const annotations = metadata.object('annotations')
   const isService = group === '' && resource === 'services'
   return {
     ...readName(fields),
     service: isService ? name : undefined,
-    claimedAt: metadata.object('annotations').string(claimedAtAnnotation) ?? metadata.string('creationTimestamp') ?? '',
+    claimedAt: annotations.string(claimedAtAnnotation) ?? metadata.string('creationTimestamp') ?? '',
+    isReleased: annotations.string(releasedAnnotation) === 'true',
     parent: isService ? `Service ${name.namespace}/${name.name}` : `${resource} ${name.namespace}/${name.name}`,
   }
 }

@@ -48,7 +48,7 @@ const checkAddress = (
       },
     ]
   }
-  if (!claimed || isOwn) return []
+  if (!claimed || (isOwn && !claim.isReleased)) return []
   return [
     {
       ...common,

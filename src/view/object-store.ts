@@ -25,6 +25,7 @@ const claimHolder = (claim: IPAddress): Holder => ({
   name: nameOf(claim),
   service: claim.service,
   text: claim.parent,
+  ...(claim.isReleased ? { isReleased: true as const } : {}),
 })
 
 const entryHolder = (entry: NamespacedName, range?: AddressRange): Holder => ({

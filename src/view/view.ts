@@ -18,6 +18,8 @@ export type Holder = {
   text: string
   /** Set where it is one address among a range. */
   range?: AddressRange
+  /** Set on a claim that is about to be collected, and is to be relied on no more. */
+  isReleased?: true
 }
 
 /** How much of a block of addresses is held. */

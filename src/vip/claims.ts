@@ -1,5 +1,12 @@
 import { Fields } from '../api/fields.ts'
-import { claimedAtAnnotation, ipFamilyLabel, managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
+import {
+  claimedAtAnnotation,
+  ipFamilyLabel,
+  managedBy,
+  managedByLabel,
+  parseIPAddress,
+  releasedAnnotation,
+} from '../api/ip-address.ts'
 import { type NamespacedName, sameName } from '../api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import type { ObjectStore } from '../view/object-store.ts'
@@ -90,7 +97,7 @@ export class IPAddressClaims implements Claims {
     // A patch that changes nothing is not written: of two touches at one time the later would leave the resourceVersion as it is.
     const isAtOnce = now.toISOString() === parseIPAddress(claim).claimedAt
     const claimedAt = isAtOnce ? new Date(now.getTime() + 1) : now
-    const annotations = { [claimedAtAnnotation]: claimedAt.toISOString() }
+    const annotations = { [claimedAtAnnotation]: claimedAt.toISOString(), [releasedAnnotation]: null }
     try {
       await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
       return true

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { oldestFirst } from '../api/creation-order.ts'
 import { Fields } from '../api/fields.ts'
-import { managedBy, managedByLabel, parseIPAddress } from '../api/ip-address.ts'
+import { managedBy, managedByLabel, parseIPAddress, releasedAnnotation } from '../api/ip-address.ts'
 import { type NamespacedName, readName, sameName } from '../api/metadata.ts'
 import { parseService } from '../api/service.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
@@ -13,7 +13,7 @@ export type JanitorTimes = {
   /** How often it looks. */
   interval: number
   /**
-   * How long a claim must have been orphaned and untouched. Longer than any admission that relies on it can last: the API server gives
+   * How long a claim must have been orphaned and untouched until it is released, and again until it is deleted. Longer than any admission that relies on it can last: the API server gives
    * a request 60 s (apiserver pkg/server/config.go, RequestTimeout).
    */
   grace: number
@@ -66,7 +66,9 @@ const isOrphaned = ({ claim, services }: AddressRecord): boolean => {
  * Keeps claims and Services at one. It deletes claims whose Service is gone, lists the address no more, or was refused after it was
  * given one; it claims the addresses of Services that have none, and says who has an address that is another's. No Service is ever
  * changed. One replica is enough, but any number may run at once: the API server deletes a claim only as it was seen, whoever relies on
- * one touches it first, and of one address there can be one claim (claims.ts).
+ * one touches it first, and of one address there can be one claim (claims.ts). Validation only reads a claim, also where mutation was
+ * not reached and nobody touched it. So a claim is released first, after which validation heeds it no more, and deleted when it has
+ * been so for the grace: whatever was admitted before is stored by then.
  */
 export class Janitor {
   readonly #options: JanitorOptions
@@ -121,16 +123,22 @@ export class Janitor {
     const claim = await client.get('IPAddress', { namespace: '', name: address }, signal)
     if (claim === undefined) return
     const metadata = new Fields(claim).object('metadata')
-    const { service } = parseIPAddress(claim)
+    const { service, isReleased } = parseIPAddress(claim)
     if (service === undefined || metadata.stringMap('labels').get(managedByLabel) !== managedBy) return
     const [uid, resourceVersion] = [String(metadata.raw('uid')), String(metadata.raw('resourceVersion'))]
     const isUntouched = before?.uid === uid && before.resourceVersion === resourceVersion
     const orphan = isUntouched ? before : { uid, resourceVersion, since: this.#now() }
     this.#orphans.set(address, orphan)
     if (this.#now() - orphan.since < this.#times.grace) return
-    // Read after the claim: a Service that was stored since has touched its claim, which is then not deleted.
+    // Read after the claim: a Service that was stored since has touched its claim, which is then neither released nor deleted.
     if (await this.#isListed(address, service, signal)) return
-    await client.delete('IPAddress', { namespace: '', name: address }, { uid, resourceVersion }, signal)
+    const name = { namespace: '', name: address }
+    if (!isReleased) {
+      const annotations = { [releasedAnnotation]: 'true' }
+      await client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
+      return
+    }
+    await client.delete('IPAddress', name, { uid, resourceVersion }, signal)
     onCollected(address, service)
   }
 

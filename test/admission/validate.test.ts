@@ -176,9 +176,16 @@ t.test('an update is not refused for what was so before, only for what it adds',
 t.test('the address of a virtual host', async (t) => {
   const at = (address: string, changes?: Partial<AdmissionRequest>) =>
     requestFor(service('orders', { externalIPs: [address] }), changes)
+  const own = claim('240.240.0.7', 'shop/orders')
   const cases: [what: string, request: AdmissionRequest, others: object[], expected: string[]][] = [
     ['is missing', requestFor(service('orders')), [], ['service-vip-missing:deny']],
     ['is not claimed', at('240.240.0.7'), [], ['service-vip-taken:deny']],
+    [
+      'has a claim that is about to be collected',
+      at('240.240.0.7'),
+      [{ ...own, metadata: { ...own.metadata, annotations: { 'meshvip.dev/released': 'true' } } }],
+      ['service-vip-taken:deny'],
+    ],
     [
       'is not claimed because it is refused for something else',
       requestFor(service('orders', { externalIPs: ['240.240.0.7'], ports: [{ name: 'http', port: 80 }] })),

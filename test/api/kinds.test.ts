@@ -159,8 +159,9 @@ t.test('an IPAddress tells what it is claimed for', async (t) => {
     ],
     ['nothing', undefined, undefined, ' /'],
   ]
+  const rest = { claimedAt: '', isReleased: false }
   for (const [story, parentRef, service, parent] of rows) {
-    t.strictSame(claim(parentRef), { namespace: '', name: '240.240.200.1', service, parent, claimedAt: '' }, story)
+    t.strictSame(claim(parentRef), { namespace: '', name: '240.240.200.1', service, parent, ...rest }, story)
   }
   const metadata = { creationTimestamp: '2026-01-02T03:04:05Z' }
   t.equal(parseIPAddress({ metadata }).claimedAt, '2026-01-02T03:04:05Z')

@@ -117,6 +117,14 @@ t.test('as IPAddress objects', async (t) => {
     t.strictSame(versions, ['2', '3', '4'])
   })
 
+  t.test('so is one that was released, and is released no more', async (t) => {
+    const released = claim(address, 'shop/orders')
+    server.put({ ...released, metadata: { ...released.metadata, annotations: { 'meshvip.dev/released': 'true' } } })
+    t.equal(await asking(claims), true)
+    const { annotations = {} } = server.get(path)?.metadata ?? {}
+    t.strictSame(Object.keys(annotations as object), ['meshvip.dev/claimed-at'])
+  })
+
   t.test('a dry run does not touch a claim of its own', async (t) => {
     server.put(claim(address, 'shop/orders'))
     t.equal(await asking(claims, true), true)

@@ -56,10 +56,47 @@ t.test('a claim that nobody needs is deleted after the grace', async (t) => {
   await asked(4, `GET ${path}`)
   t.strictSame(server.claims, { [address]: 'shop/orders' }, 'not before')
   clock.now = 100
+  await asked(1, `PATCH ${path}`)
+  const looks = server.log.length
+  clock.now = 149
+  await asked(looks + 3, `GET ${path}`)
+  t.match(server.get(path)?.metadata, { annotations: { 'meshvip.dev/released': 'true' } }, 'it is released')
+  t.strictSame(collected, [], 'and stays for another')
+  clock.now = 200
   while (collected.length === 0) await sleep(1)
   t.strictSame(server.claims, {})
   t.strictSame(collected, [`${address} shop/orders`])
 })
+
+t.test('so does one that is touched after it was released', async (t) => {
+  const { server, collected, clock, run, asked } = await start(t, 50)
+  server.put(claim(address, 'shop/orders'))
+  run()
+  await asked(1, `GET ${path}`)
+  clock.now = 100
+  await asked(1, `PATCH ${path}`)
+  server.put(claim(address, 'shop/orders'))
+  const looks = server.log.filter((line) => line === `GET ${path}`).length
+  await asked(looks + 2, `GET ${path}`)
+  clock.now = 200
+  await asked(2, `PATCH ${path}`)
+  t.strictSame(collected, [], 'it is released anew')
+})
+
+t.test(
+  'a claim that was released stays, too, where a Service that lists the address was stored meanwhile',
+  async (t) => {
+    const { server, collected, run, asked } = await start(t, 0)
+    server.put(claim(address, 'shop/orders'))
+    server.intercept = ({ method }: FakeRequest) => {
+      if (method === 'PATCH') server.put(service('orders', { externalIPs: [address] }))
+      return undefined
+    }
+    run()
+    await asked(3, `GET ${serviceNamed}`)
+    t.strictSame([server.claims, collected], [{ [address]: 'shop/orders' }, []])
+  },
+)
 
 t.test('so is that of a Service which lists another address', async (t) => {
   const { server, collected, run } = await start(t, 0)
