@@ -412,7 +412,7 @@ await testOnCluster(
         externalIPs.map((address) => `${address} shop/${name}`),
       )
       t.ok(held.length > farewells.length)
-      await sleep(2 * (grace + interval))
+      await sleep(4 * (grace + interval))
       t.strictSame(await claims(cluster), held.sort())
     })
   },
