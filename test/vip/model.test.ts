@@ -13,7 +13,10 @@ const hunt = process.env.MESHVIP_RUNS
 t.setTimeout(hunt === undefined ? 120_000 : 0)
 
 const seed = process.env.MESHVIP_SEED ?? (hunt === undefined ? '4' : undefined)
-const parameters = { numRuns: Number(hunt ?? 1000), ...(seed === undefined ? {} : { seed: Number(seed) }) }
+const parameters = {
+  ...(hunt === undefined ? { numRuns: 1000, interruptAfterTimeLimit: 12_000 } : { numRuns: Number(hunt) }),
+  ...(seed === undefined ? {} : { seed: Number(seed) }),
+}
 
 const names: fc.Arbitrary<string> = fc.constantFrom('orders', 'orders', 'carts', 'carts', 'users')
 const pick = fc.constantFrom(0, 0, 1, 1, 2)
