@@ -72,7 +72,8 @@ t.test('so does one that is touched after it was released', async (t) => {
   const { server, collected, clock, run, asked } = await start(t, 50)
   server.put(claim(address, 'shop/orders'))
   run()
-  await asked(1, `GET ${path}`)
+  // The second look comes after the first has noted when it was.
+  await asked(2, `GET ${path}`)
   clock.now = 100
   await asked(1, `PATCH ${path}`)
   server.put(claim(address, 'shop/orders'))
