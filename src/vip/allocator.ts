@@ -5,7 +5,7 @@ import type { Claims } from './claims.ts'
 import type { Family } from './families.ts'
 import { isHeld, otherHolder } from './holders.ts'
 import type { Pool } from './pool.ts'
-import { candidateAddresses, poolOf, poolsFor } from './pools.ts'
+import { candidateAddresses, inPool, poolOf, poolsFor } from './pools.ts'
 
 export type Allocation = {
   cluster: Cluster
@@ -32,13 +32,12 @@ export const allocate = async (
   const lost = new Set<string>()
   const usableIn = (view: ClusterView) => (candidate: string) =>
     !lost.has(candidate) && otherHolder(candidate, service, pools, view) === undefined
-  const ofFamily = (addresses: readonly string[]) =>
-    addresses.filter((address) => poolOf(pools, address)?.family === family)
   const choose = (view: ClusterView): string | undefined => {
     const isUsable = usableIn(view)
-    const claimed = ofFamily(view.claimsOf(service)).find(isUsable)
-    if (claimed !== undefined) return claimed
     const usable = poolsFor(pools, service.namespace, view).filter((pool) => pool.family === family)
+    // A claim alone is of use only where the address would be admitted.
+    const claimed = view.claimsOf(service).find((address) => inPool(usable, address) && isUsable(address))
+    if (claimed !== undefined) return claimed
     // Nearly always the very first is free; what else is held is looked at only where it is not.
     const [first] = candidateAddresses(usable, formatName(service)).take(1)
     if (first === undefined || isUsable(first)) return first
@@ -47,7 +46,8 @@ export const allocate = async (
   }
   for (;;) {
     signal.throwIfAborted()
-    const had = ofFamily(previous).filter((address) => !lost.has(address))
+    // What it had it keeps, whomever the pool is for by now.
+    const had = previous.filter((address) => poolOf(pools, address)?.family === family && !lost.has(address))
     // A view that is behind may still show who had it before: on hearsay no address is given up.
     const kept = await cluster.decide(
       (view) => had.find(usableIn(view)),

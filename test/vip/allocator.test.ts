@@ -149,6 +149,16 @@ t.test('a Service is given an address of the pools that are for its namespace', 
   t.equal(await allocate(orders, 6, [], circumstances), undefined, 'of no other family')
 })
 
+t.test('a claim on an address of a pool that is for its namespace no more is not used again', async (t) => {
+  const ofStock = createPool({ cidr: '10.0.0.0/29', namespaceSelector: { matchLabels: { team: 'stock' } } })
+  const circumstances = setUp(claim('10.0.0.3', 'orders'))
+  const namespace = parseObject({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } })
+  t.equal(await allocate(orders, 4, [], { ...circumstances, pools: [ofStock] }), '10.0.0.3', 'it was for it')
+  if (namespace !== undefined) circumstances.store.put(namespace)
+  const pools = [ofStock, createPool({ cidr: '10.9.0.0/30' })]
+  t.equal(await allocate(orders, 4, [], { ...circumstances, pools }), '10.9.0.2')
+})
+
 t.test('whoever is faster is told of', async (t) => {
   const { claims } = contested('10.0.0.6', '10.0.0.4')
   const conflicts: string[] = []
