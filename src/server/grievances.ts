@@ -21,10 +21,15 @@ export type GrievancesOptions = {
   logger: { warn(fields: object, message: string): void }
 }
 
-const others = ({ services, others }: Grievance, service: NamespacedName): string =>
-  [...services.filter((other) => other !== service).map((other) => `Service ${formatName(other)}`), ...others].join(
-    ', ',
-  )
+/** How many of the others a note names: there may be any number, and an Event has room for some. */
+const maxNamed = 3
+
+const othersThan = (service: NamespacedName, { services, others }: Grievance): string => {
+  const otherServices = services.values().filter((other) => other !== service)
+  const names = [...otherServices.take(maxNamed).map((other) => `Service ${formatName(other)}`), ...others]
+  const rest = services.length - 1 + others.length - maxNamed
+  return `${names.slice(0, maxNamed).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`
+}
 
 const duplicatesOf = (grievance: Grievance): Complaint[] =>
   grievance.services.map((service) => ({
@@ -32,7 +37,7 @@ const duplicatesOf = (grievance: Grievance): Complaint[] =>
     address: grievance.address,
     reason: 'AddressDuplicate',
     note:
-      `${grievance.address} is also that of ${others(grievance, service)}: each gets traffic and telemetry of the other. Take it out ` +
+      `${grievance.address} is also that of ${othersThan(service, grievance)}: each gets traffic and telemetry of the other. Take it out ` +
       'of spec.externalIPs of one of them: a virtual host is given another one',
   }))
 
@@ -50,11 +55,9 @@ export class Grievances {
 
   async tell(grievances: readonly Grievance[], signal: AbortSignal): Promise<void> {
     const { recorder, logger } = this.#options
-    const complaints: Complaint[] = []
-    for (const grievance of grievances) {
-      if (grievance.state === 'duplicate') complaints.push(...duplicatesOf(grievance))
-      else complaints.push(...(await this.#outside(grievance, signal)))
-    }
+    const duplicates = grievances.filter(({ state }) => state === 'duplicate')
+    const outside = grievances.filter(({ state }) => state === 'outside')
+    const complaints = [...duplicates.flatMap(duplicatesOf), ...(await this.#outside(outside, signal))]
     const told = new Set<string>()
     for (const { service, address, reason, note } of complaints) {
       const key = `${formatName(service)} ${note}`
@@ -66,21 +69,28 @@ export class Grievances {
     this.#told = told
   }
 
-  /** What is of no pool is wrong on virtual hosts, which the ledger cannot tell from Services whose endpoints were made by hand. */
-  async #outside({ address, services }: Grievance, signal: AbortSignal): Promise<Complaint[]> {
+  /**
+   * What is of no pool is wrong on virtual hosts, which the ledger cannot tell from Services whose endpoints were made by hand. That is one
+   * question about all of them, so that their endpoints are read together: where a pool was taken away, they are thousands.
+   */
+  async #outside(grievances: readonly Grievance[], signal: AbortSignal): Promise<Complaint[]> {
     const { cluster, policy } = this.#options
-    const complaints: Complaint[] = []
-    for (const name of services) {
-      const isVirtualHost = await cluster.ask((view) => {
+    const { pools } = policy()
+    return cluster.ask((view) => {
+      const isVirtualHost = (name: NamespacedName): boolean => {
         const service = view.service(name)
         return service !== undefined && virtualHostBy(service, view, policy()) !== undefined
-      }, signal)
-      if (!isVirtualHost) continue
-      const note =
-        `${address} is in no pool (${formatPools(policy().pools)}): anybody may take it. Take it out of spec.externalIPs: a free ` +
-        'address of a pool is written in'
-      complaints.push({ service: name, address, reason: 'AddressOutsidePools', note })
-    }
-    return complaints
+      }
+      return grievances.flatMap(({ address, services }) =>
+        services.filter(isVirtualHost).map((service) => ({
+          service,
+          address,
+          reason: 'AddressOutsidePools',
+          note:
+            `${address} is in no pool (${formatPools(pools)}): anybody may take it. Take it out of spec.externalIPs: a free ` +
+            'address of a pool is written in',
+        })),
+      )
+    }, signal)
   }
 }
