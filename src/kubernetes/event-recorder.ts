@@ -19,7 +19,7 @@ export type RecorderLimits = {
   writers: number
   /** Milliseconds for one request. */
   request: number
-  /** Milliseconds from one failure that is told to the next. */
+  /** Milliseconds from one failure that is told to the next, and from one Event that is dropped. */
   silence: number
 }
 
@@ -36,7 +36,7 @@ export type EventRecorderOptions = {
   client: Pick<KubernetesClient, 'create' | 'mergePatch'>
   /** Who we are among the replicas. */
   identity: string
-  /** Told of what is not recorded since too many Events wait to be written. */
+  /** Told of what is not recorded since too many Events wait to be written, but not of each one. */
   onDropped(report: Report): void
   /** Told why Events are not recorded, but not of each one. */
   onError(error: unknown): void
@@ -92,7 +92,7 @@ export class EventRecorder {
   readonly #recent = new Map<string, Entry>()
   readonly #waiting = new Set<Entry>()
   readonly #writing = new Map<Entry, Promise<void>>()
-  #toldAt = Number.NEGATIVE_INFINITY
+  #toldAt = { error: Number.NEGATIVE_INFINITY, drop: Number.NEGATIVE_INFINITY }
 
   constructor(options: EventRecorderOptions) {
     this.#options = options
@@ -110,7 +110,7 @@ export class EventRecorder {
     const isRepeated = known !== undefined && at - known.at <= this.#limits.lifetime
     const entry = isRepeated ? known : { report, name: undefined, count: 0, first: date, last: date, at }
     if (!this.#waiting.has(entry) && this.#waiting.size >= this.#limits.waiting) {
-      this.#options.onDropped(report)
+      if (this.#isDue('drop')) this.#options.onDropped(report)
       return
     }
     entry.count++
@@ -126,9 +126,13 @@ export class EventRecorder {
     this.#writeOn()
   }
 
-  /** Resolves when nothing waits to be written any more. */
+  /** Resolves when nothing waits to be written any more. What still waits after the time of one request is given up: nobody answers. */
   async flush(): Promise<void> {
+    const written = new AbortController()
+    const late = this.#clock.sleep(this.#limits.request, written.signal).then(() => this.#waiting.clear())
     while (this.#writing.size > 0) await Promise.all(this.#writing.values())
+    written.abort()
+    await late
   }
 
   #writeOn(): void {
@@ -149,11 +153,16 @@ export class EventRecorder {
     try {
       if (entry.name === undefined || !(await this.#extend(entry, entry.name))) await this.#create(entry)
     } catch (error) {
-      const now = this.#clock.now()
-      if (isOfGoneNamespace(error) || now - this.#toldAt < this.#limits.silence) return
-      this.#toldAt = now
-      this.#options.onError(error)
+      if (!isOfGoneNamespace(error) && this.#isDue('error')) this.#options.onError(error)
     }
+  }
+
+  /** Whether it is time to tell of one of these again; the silence after it begins now. */
+  #isDue(what: 'error' | 'drop'): boolean {
+    const now = this.#clock.now()
+    if (now - this.#toldAt[what] < this.#limits.silence) return false
+    this.#toldAt[what] = now
+    return true
   }
 
   /** Counts on in the Event that there is. False where it is gone: it lives for an hour, and anybody may delete it. */

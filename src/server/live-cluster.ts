@@ -50,7 +50,7 @@ export const openLiveCluster = ({ kubeconfig, policy, logger, metrics, collect }
   const recorder = new EventRecorder({
     client,
     identity,
-    onDropped: ({ reason }) => logger.warn({ reason }, 'an Event was not recorded: too many wait'),
+    onDropped: ({ reason }) => logger.warn({ reason }, 'Events are not recorded: too many wait'),
     onError: (err) => logger.warn({ err }, 'Events cannot be recorded'),
   })
 

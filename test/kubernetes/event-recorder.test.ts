@@ -206,9 +206,8 @@ t.test('so many are written at a time, so many wait, and the others are dropped'
   const { held, letGo } = holdBack(server)
   const reports = Array.from({ length: 7 }, (_, index) => report({ note: `note ${index}` }))
   for (const one of reports) recorder.record(one)
-  t.strictSame(dropped, reports.slice(5), 'two are being written, three wait')
+  t.strictSame(dropped, [reports[5]], 'two are being written, three wait')
   recorder.record(report({ note: 'note 4' }))
-  t.equal(dropped.length, 2, 'what waits already counts on')
   await letGo()
   await letGo()
   t.ok(held.length <= 2)
@@ -223,6 +222,37 @@ t.test('so many are written at a time, so many wait, and the others are dropped'
     ['note 3', false],
     ['note 4', true],
   ])
+})
+
+t.test('that Events are dropped is told once in a while', async (t) => {
+  const { server, clock, recorder, dropped } = await start(t, { limits: { writers: 1, waiting: 1 } })
+  const { letGo } = holdBack(server)
+  const look = () => {
+    for (let index = 0; index < 1_000; index++) recorder.record(report({ note: `note ${index}` }))
+  }
+  look()
+  await clock.pass(59_999)
+  look()
+  t.equal(dropped.length, 1)
+  await clock.pass(1)
+  look()
+  t.equal(dropped.length, 2)
+  await letGo()
+  await letGo()
+  await recorder.flush()
+})
+
+t.test('an end does not wait for all Events where nobody answers', async (t) => {
+  const { server, clock, recorder, errors } = await start(t, { limits: { writers: 1 } })
+  const { letGo } = holdBack(server)
+  const reports = Array.from({ length: 100 }, (_, index) => report({ note: `note ${index}` }))
+  for (const one of reports) recorder.record(one)
+  const flushed = recorder.flush()
+  await clock.pass(10_000)
+  await letGo(brokenDown)
+  await flushed
+  t.strictSame(writes(server), ['POST'], 'the one under way is the last')
+  t.match(errors, [/ 500 /])
 })
 
 t.test('so many reports are remembered, those that were reported last', async (t) => {
