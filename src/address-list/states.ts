@@ -17,7 +17,7 @@ export const states: Readonly<Record<AddressState, { meaning: string; remedy: st
       'wait some minutes, in which meshvip deletes the claim; if it stays, see that meshvip runs and may delete ipaddresses, or do it by kubectl delete ipaddress ADDRESS',
   },
   duplicate: {
-    meaning: "several have it, and get each other's traffic and telemetry",
+    meaning: "several have it, a Service among them, and get each other's traffic and telemetry",
     remedy:
       'leave it to one of them, to the one that it is claimed for if there is a claim, and take it out of the others; a Service that is applied without externalIPs is given a free address',
   },

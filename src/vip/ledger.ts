@@ -11,9 +11,9 @@ import { poolOf } from './pools.ts'
 
 /**
  * held: one Service lists it, and its claim is for that one. unclaimed: one Service lists it, and nothing keeps others from getting it.
- * orphaned: it is claimed for a Service that is not there, or does not list it, and nobody else has it. duplicate: several have it.
- * foreign: it is of a pool, and something else has it: a ServiceEntry, a load balancer, a claim that is for no Service. outside: it is of
- * no pool, and of a Service that may be a virtual host.
+ * orphaned: it is claimed for a Service that is not there, or does not list it, and nobody else has it. duplicate: several have it, a
+ * Service that lists it among them. foreign: no Service lists it, and something else has it: ServiceEntries, load balancers, a claim
+ * that is for no Service. outside: it is of no pool, and of a Service that may be a virtual host.
  */
 export type AddressState = 'held' | 'unclaimed' | 'orphaned' | 'duplicate' | 'foreign' | 'outside'
 
@@ -59,8 +59,8 @@ const stateOf = (
   others: readonly string[],
 ): AddressState => {
   const [service] = services
+  if (service === undefined) return others.length > 0 ? 'foreign' : 'orphaned'
   if (services.length + others.length > 1) return 'duplicate'
-  if (service === undefined) return others.length === 1 ? 'foreign' : 'orphaned'
   return claim?.service !== undefined && sameName(claim.service, service) ? 'held' : 'unclaimed'
 }
 
