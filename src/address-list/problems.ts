@@ -11,7 +11,7 @@ export type Circumstances = {
 }
 
 /**
- * Milliseconds after which an orphaned claim is wrong. A janitor takes about two minutes at most. When the Service went nothing says:
+ * Milliseconds after which an orphaned claim is wrong. A janitor takes about five minutes at most. When the Service went nothing says:
  * all that is known is when the address was last claimed, so that one whose Service went just now counts, too, if it was old.
  */
 const orphanedFor = 600_000
