@@ -19,7 +19,7 @@ export const states: Readonly<Record<AddressState, { meaning: string; remedy: st
   duplicate: {
     meaning: "several have it, a Service among them, and get each other's traffic and telemetry",
     remedy:
-      'leave it to one of them, to the one that it is claimed for if there is a claim, and take it out of the others; a Service that is applied without externalIPs is given a free address',
+      'leave it to one of them, to the one that it is claimed for if there is a claim, and take it out of spec.externalIPs of the others: in the manifest, or by kubectl edit where no manifest lists it, since an apply leaves it there; then a virtual host is given a free address',
   },
   foreign: {
     meaning: 'it is of a pool, and a ServiceEntry, a load balancer or a claim that is for no Service has it',
@@ -28,7 +28,7 @@ export const states: Readonly<Record<AddressState, { meaning: string; remedy: st
   outside: {
     meaning: 'it is of no pool and not on the allow-list, and a virtual host lists it',
     remedy:
-      'apply the Service without externalIPs, and it is given a free address; or have the owners of the cluster allow this one (allowedExternalIPs)',
+      'take it out of spec.externalIPs: in the manifest, or by kubectl edit where no manifest lists it, since an apply leaves it there; then a free address is written in. Or have the owners of the cluster allow it (allowedExternalIPs)',
   },
 }
 

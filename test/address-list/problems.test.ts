@@ -30,7 +30,7 @@ t.test('what is wrong with an address, and what is not', async (t) => {
     [
       'outside',
       [service('a', { externalIPs: ['192.0.2.7'] })],
-      /^1 address is outside \(192\.0\.2\.7\): .*\. Fix: apply/,
+      /^1 address is outside \(192\.0\.2\.7\): .*\. Fix: take it out of spec\.externalIPs: .* kubectl edit /,
     ],
     ['orphaned, of an age that nothing says', [claim(address, 'shop/a')], undefined],
     ['orphaned, and claimed ten minutes ago', [claimedAt('2026-03-13T08:50:00Z')], undefined],
