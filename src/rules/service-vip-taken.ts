@@ -6,7 +6,11 @@ import { inPool } from '../vip/pools.ts'
 import type { RuleFinding } from './finding.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 
-const leaveOut = 'leave externalIPs out: a free address is written in'
+/** What to do without the address: an ordinary Service is given no other. */
+const leaveOut = (isVirtualHost: boolean): string =>
+  isVirtualHost
+    ? 'leave externalIPs out: a free address is written in'
+    : 'leave it out, or write one that is free (meshvip vips shows those that are not)'
 
 /** A claim outlives its Service until it is collected; then nobody finds that Service who looks for it. */
 const isOrphaned = ({ kind, service }: Holder, view: ClusterView): boolean =>
@@ -16,7 +20,7 @@ const checkAddress = (
   address: string,
   field: string,
   isFirst: boolean,
-  { service, policy, view, claimed }: ServiceSubject,
+  { service, policy, view, claimed, isVirtualHost }: ServiceSubject,
 ): RuleFinding[] => {
   // Read for this very review, unlike the other holders: it alone says that nobody else can have the address.
   const claim = claimed && isFirst ? view.claim(address) : undefined
@@ -25,6 +29,7 @@ const checkAddress = (
   const common = { field, about: address }
   if (other !== undefined) {
     const orphaned = isOrphaned(other, view)
+    const fix = leaveOut(isVirtualHost)
     return [
       {
         ...common,
@@ -33,7 +38,7 @@ const checkAddress = (
           : `${address} belongs to ${other.text}`,
         mismatch: true,
         reason: "two names with one address get each other's traffic and telemetry",
-        fix: orphaned ? `${leaveOut}; or apply it again in some minutes, when the claim has been collected` : leaveOut,
+        fix: orphaned ? `${fix}; or apply it again in some minutes, when the claim has been collected` : fix,
       },
     ]
   }

@@ -146,9 +146,16 @@ await t.test('Services', async (t) => {
     ],
     [
       'another spelling of what a Service takes',
-      { ports, selector: { app: 'a' }, externalIPs: ['240.240.000.01'] },
+      { ports, externalIPs: ['240.240.000.01'] },
       [
         'deny service-vip-taken spec.externalIPs[0]: 240.240.0.1 belongs to Service payments/ledger. Fix: leave externalIPs out: a free address is written in',
+      ],
+    ],
+    [
+      'what a Service takes, by an ordinary one, into which no address is written',
+      { ports, selector: { app: 'a' }, externalIPs: ['240.240.0.1'] },
+      [
+        'deny service-vip-taken spec.externalIPs[0]: 240.240.0.1 belongs to Service payments/ledger. Fix: leave it out, or write one that is free (meshvip vips shows those that are not)',
       ],
     ],
     [
