@@ -132,7 +132,10 @@ export const observeView = ({ registry }: Metrics, watched: readonly Watched[]):
   })
 }
 
-/** Adds what can be asked about the addresses of the pools; nothing while the cluster is not in view. */
+/**
+ * Adds what can be asked about the addresses of the pools; nothing while the cluster is not in view. To go through all addresses takes a
+ * while, in which no review is answered: the first gauge does it for both.
+ */
 export const observeAddresses = (
   { registry }: Metrics,
   pools: () => readonly Pool[],
@@ -150,16 +153,14 @@ export const observeAddresses = (
         this.set({ pool: pool.cidr, state: 'used' }, used)
         this.set({ pool: pool.cidr, state: 'free' }, Number(free))
       }
+      duplicates.remove()
+      if (known !== undefined) duplicates.set(known.filter(({ state }) => state === 'duplicate').length)
     },
   })
-  new Gauge({
+  // Registered behind the other, and asked after it.
+  const duplicates = new Gauge({
     name: 'meshvip_duplicate_addresses',
     help: 'Addresses of the pools that several Services, or a Service and something else, have now. `meshvip vips` shows them.',
     registers: [registry],
-    collect() {
-      this.remove()
-      const known = records()
-      if (known !== undefined) this.set(known.filter(({ state }) => state === 'duplicate').length)
-    },
   })
 }

@@ -223,6 +223,21 @@ t.test('what a live cluster is told of its addresses: claims, Events, metrics, a
   t.match(lease(), { spec: { holderIdentity: '' } }, 'the next replica need not wait')
 })
 
+t.test('the addresses are gone through once a scrape', async (t) => {
+  const metrics = createMetrics()
+  let looks = 0
+  observeAddresses(
+    metrics,
+    () => defaultPolicy.pools,
+    () => {
+      looks++
+      return []
+    },
+  )
+  t.match(await metrics.registry.metrics(), /^meshvip_duplicate_addresses 0$/m)
+  t.equal(looks, 1)
+})
+
 t.test('metrics say nothing of addresses that are not in view', async (t) => {
   const metrics = createMetrics()
   observeAddresses(
