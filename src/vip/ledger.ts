@@ -51,8 +51,6 @@ export type Addresses = {
   holders(address: string): readonly Holder[]
 }
 
-const isOf = (address: string, service: Service): boolean => service.externalIPs.includes(address)
-
 const stateOf = (
   claim: IPAddress | undefined,
   services: readonly NamespacedName[],
@@ -76,6 +74,13 @@ export const ledger = (
     const parsed = parseAddress(address)
     return parsed !== undefined && allowedExternalIPs.some((range) => covers(range, parsed))
   }
+  // As sets: a list may be as long as an object is large, and is asked about each of its addresses.
+  const listed = new Map<Service, ReadonlySet<string>>()
+  const isOf = (address: string, service: Service): boolean => {
+    const known = listed.get(service) ?? new Set(service.externalIPs)
+    listed.set(service, known)
+    return known.has(address)
+  }
   const records: AddressRecord[] = []
   for (const [address, holders] of addresses.heldAddresses()) {
     const pool = poolOf(pools, address)
@@ -92,7 +97,8 @@ export const ledger = (
       ...ofServices
         .filter((service) => !isOf(address, service))
         .map((service) => `load balancer of Service ${formatName(service)}`),
-      ...entries.map(({ text }) => text),
+      // One may have it by itself and in a range.
+      ...new Set(entries.map(({ text }) => text)),
       ...(claim !== undefined && claim.service === undefined ? [claim.parent] : []),
     ]
     const services = listing.map(({ namespace, name }) => ({ namespace, name }))

@@ -76,6 +76,7 @@ t.test('what becomes of an address', async (t) => {
         [],
         ['ServiceEntry shop/e', 'ServiceEntry shop/f'],
       ],
+      ['of a ServiceEntry twice', [serviceEntry('e', [own, '10.9.0.192/26'])], 'foreign', [], ['ServiceEntry shop/e']],
       ['of a load balancer', [balanced('l', own)], 'foreign', [], ['load balancer of Service shop/l']],
       ['claimed for something that is no Service', [parent(own, 'gateways')], 'foreign', [], ['gateways shop/public']],
       ['excluded from the pool', [service('a', at('10.9.0.7'))], 'outside', ['shop/a']],
@@ -106,6 +107,15 @@ t.test('what becomes of an address', async (t) => {
       story,
     )
   }
+})
+
+t.test('a Service of many external IPs is no work', async (t) => {
+  const externalIPs = Array.from({ length: 60_000 }, (_, i) => `203.${i >> 16}.${(i >> 8) & 255}.${i & 255}`)
+  const store = storeOf(service('a', { externalIPs, selector: { a: 'b' } }))
+  const before = process.cpuUsage()
+  t.strictSame(ledger(store, policy), [])
+  const { user, system } = process.cpuUsage(before)
+  t.ok(user + system < 1e6, `${user + system} microseconds`)
 })
 
 t.test('how much of the pools is used', async (t) => {
