@@ -3,6 +3,7 @@ import t from 'tap'
 import { ConfigurationError, loadPolicy } from '../../src/config/load.ts'
 import { configurationSchema } from '../../src/config/schema.ts'
 import { rules } from '../../src/rules/index.ts'
+import { NamePattern } from '../../src/rules/name-pattern.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { thrown } from '../support/thrown.ts'
 
@@ -365,13 +366,19 @@ exemptions:
   ])
   t.strictSame(policy.exemptions, [
     {
-      rules: [/^service-port-.*$/],
-      namespaces: [/^a$/],
-      names: [/^b$/],
+      rules: [new NamePattern('service-port-*')],
+      namespaces: [new NamePattern('a')],
+      names: [new NamePattern('b')],
       reason: 'moving',
       expires: new Date('2028-02-29T00:00:00Z'),
     },
-    { rules: [/^service-vip-taken$/], namespaces: [/^.*$/], names: [/^.*$/], reason: 'known', expires: undefined },
+    {
+      rules: [new NamePattern('service-vip-taken')],
+      namespaces: [new NamePattern('*')],
+      names: [new NamePattern('*')],
+      reason: 'known',
+      expires: undefined,
+    },
   ])
 })
 
@@ -388,4 +395,19 @@ t.test('an exemption that can mean nothing says so', async (t) => {
   t.match(exemption('rules: [service-*], expires: 2026-13-01'), /exemptions\[0\]\.expires: 2026-13-01 is no day$/)
   t.match(exemption('rules: [service-*], expires: soon'), /exemptions\[0\]\.expires: must match pattern/)
   t.match(exemption('rules: []'), /exemptions\[0\]\.rules: must NOT have fewer than 1 items/)
+})
+
+t.test('a file of many aliases or asterisks is no work', async (t) => {
+  const before = process.cpuUsage()
+  const aliases = Array.from({ length: 3_000 }, (_, index) => `k${index}: *x`).join('\n')
+  t.match(
+    thrown(() => load(`docsURL: &x https://docs.example\n${aliases}`)),
+    /Excessive alias count|there is no such field/,
+  )
+  t.match(
+    thrown(() => load(`exemptions:\n  - { reason: a, rules: ["${'*'.repeat(50)}x"] }`)),
+    /no rule is called/,
+  )
+  const { user, system } = process.cpuUsage(before)
+  t.ok(user + system < 2e6, `${user + system} microseconds`)
 })
