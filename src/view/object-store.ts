@@ -1,4 +1,4 @@
-import { type AddressRange, type Block, parseAddress, rangeAround } from '../api/address.ts'
+import { type AddressRange, type Block, mergeRanges, parseAddress, rangeAround } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { Kind, KnownObject, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
@@ -79,6 +79,8 @@ export class ObjectStore implements ClusterView {
   readonly #clusterDomain: string
   readonly #objects: { readonly [K in Kind]: IndexedObjects<Objects[K]> }
   readonly #addresses = new AddressIndex()
+  /** What the ranges of all ServiceEntries cover together: nothing of most addresses. Undefined until it is asked for. */
+  #covered: readonly AddressRange[] | undefined
 
   constructor(options: { clusterDomain: string; unlistedNamespacesSelected: boolean }) {
     const { clusterDomain } = options
@@ -137,6 +139,8 @@ export class ObjectStore implements ClusterView {
       return known !== undefined && isAddressHolder(known) ? known : undefined
     })
     this.#addresses.replace(was, is)
+    if ([was, is].some((holder) => holder?.kind === 'ServiceEntry' && holder.object.ranges.length > 0))
+      this.#covered = undefined
   }
 
   /** How many objects there are of a kind. */
@@ -227,8 +231,10 @@ export class ObjectStore implements ClusterView {
     return this.#objects.IPAddress.under(formatName(service)).map(({ name }) => name)
   }
 
-  /** ServiceEntries that list ranges are few. */
+  /** The ranges of ServiceEntries that hold all from `first` to `last`. */
   *#ranges(family: 4 | 6, first: bigint, last: bigint): Generator<{ entry: ServiceEntry; range: AddressRange }> {
+    this.#covered ??= mergeRanges(this.#objects.ServiceEntry.under('ranges').flatMap(({ ranges }) => ranges))
+    if (rangeAround(this.#covered, { family, value: first }) === undefined) return
     for (const entry of this.#objects.ServiceEntry.under('ranges')) {
       const range = rangeAround(entry.ranges, { family, value: first })
       if (range !== undefined && last <= range.last) yield { entry, range }
@@ -237,7 +243,6 @@ export class ObjectStore implements ClusterView {
 
   holders(address: string): readonly Holder[] {
     const holders = this.#addresses.holders(address).map(holderOf)
-    if (this.#objects.ServiceEntry.under('ranges').length === 0) return holders
     const parsed = parseAddress(address)
     if (parsed === undefined) return holders
     const around = this.#ranges(parsed.family, parsed.value, parsed.value)
@@ -245,9 +250,10 @@ export class ObjectStore implements ClusterView {
   }
 
   heldWithin(block: Block): Held {
-    const addresses = this.#addresses.heldWithin(block)
-    if (this.#objects.ServiceEntry.under('ranges').length === 0) return { addresses, ranges: [] }
     const last = block.first + (1n << BigInt(block.bits)) - 1n
-    return { addresses, ranges: [...this.#ranges(block.family, block.first, last)].map(({ range }) => range) }
+    return {
+      addresses: this.#addresses.heldWithin(block),
+      ranges: [...this.#ranges(block.family, block.first, last)].map(({ range }) => range),
+    }
   }
 }

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { type Address, covers, parseAddress } from '../../src/api/address.ts'
 import { parseObject } from '../../src/api/kinds.ts'
+import { parseServiceEntry, type ServiceEntry } from '../../src/api/service-entry.ts'
 import { ObjectStore } from '../../src/view/object-store.ts'
 
 type Metadata = { name: string; namespace?: string; labels?: Record<string, string> }
@@ -402,6 +404,33 @@ t.test('an address is held exactly by those that say so', async () => {
           .map(({ text }) => text)
           .join() === expected.join()
       )
+    }),
+  )
+})
+
+t.test('whatever ServiceEntries come, change and go, ranges hold what a look at each says', async () => {
+  const cidrs = ['240.240.0.0/24', '240.240.0.0/25', '240.240.0.128/25', '240.240.0.7/32', '0.0.0.0/0', 'fd00::/64']
+  const change = fc.record({ name: fc.constantFrom('a', 'b', 'c'), addresses: fc.option(fc.subarray(cidrs)) })
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 12 }), (changes) => {
+      const store = new ObjectStore({ clusterDomain: 'cluster.local', unlistedNamespacesSelected: true })
+      const entries = new Map<string, ServiceEntry>()
+      return changes.every(({ name, addresses }) => {
+        if (addresses === null) {
+          store.delete('ServiceEntry', { namespace: 'shop', name })
+          entries.delete(name)
+        } else {
+          const entry = parseServiceEntry(serviceEntry(name, { addresses }))
+          store.put({ kind: 'ServiceEntry', object: entry })
+          entries.set(name, entry)
+        }
+        return ['240.240.0.7', '240.240.0.200', '10.0.0.1', 'fd00::7', 'fd01::'].every((text) => {
+          const address = parseAddress(text) as Address
+          const expected = [...entries.values()].filter(({ ranges }) => ranges.some((range) => covers(range, address)))
+          const found = store.holders(text).map((holder) => holder.name.name)
+          return `${found.sort()}` === `${expected.map((entry) => entry.name).sort()}`
+        })
+      })
     }),
   )
 })
