@@ -11,6 +11,9 @@ export type Block = { family: 4 | 6; first: bigint; bits: number }
 /** No address is longer, but by leading zeros; ip-num would work for seconds on a number of a million digits. */
 const maxLength = 45
 
+/** What ip-num would take long for, or read over: a zone, as in fe80::1%eth0. */
+const isHopeless = (text: string): boolean => text.length > maxLength || text.includes('%')
+
 /** IPv6 addresses that stand for IPv4 ones: ::ffff:0:0/96. */
 const mappedPrefix = 0xffffn
 
@@ -22,7 +25,7 @@ export const canonicalAddress = (text: string): string => {
   // As Go's net.ParseIP read it for long: any number of zeros before a number, decimal in the parts between dots.
   const bare = text.replace(/(?<![0-9a-f])0+(?=[0-9a-f])/gi, '')
   if (!bare.includes(':')) return bare
-  if (bare.length > maxLength) return text
+  if (isHopeless(bare)) return text
   try {
     const address = IPv6.fromString(bare)
     const value = address.getValue()
@@ -41,7 +44,7 @@ export const formatAddress = ({ family, value }: Address): string =>
 /** A range in CIDR notation, and whether bits are set after its prefix (240.240.0.1/16), which ip-num reads over. Undefined for any other text. */
 const readCidr = (text: string): (AddressRange & { hostBits: boolean; network: string }) | undefined => {
   const [address = '', prefix = ''] = text.split('/')
-  if (!/^(0|[1-9]\d{0,2})$/.test(prefix) || address.length > maxLength) return undefined
+  if (!/^(0|[1-9]\d{0,2})$/.test(prefix) || isHopeless(address)) return undefined
   const family = address.includes(':') ? 6 : 4
   try {
     const range = family === 6 ? IPv6CidrRange.fromCidr(text) : IPv4CidrRange.fromCidr(text)
@@ -76,7 +79,7 @@ export const looseRange = (text: string): AddressRange | undefined => {
 /** The family and number of an address; undefined for a text that is none. */
 export const parseAddress = (text: string): Address | undefined => {
   const family = text.includes(':') ? 6 : 4
-  if (text.length > maxLength) return undefined
+  if (isHopeless(text)) return undefined
   try {
     return { family, value: (family === 6 ? IPv6.fromString(text) : IPv4.fromString(text)).getValue() }
   } catch {

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
 import {
@@ -82,6 +82,31 @@ t.test('every address that is read is written the same', async () => {
       return read === undefined ? !isIPv4(text) : isIPv4(text) && formatAddress(read) === text
     }),
   )
+})
+
+t.test('an IPv6 address is read where Node reads one without a zone, and written as URLs have it', async () => {
+  const text = fc.oneof(
+    fc.ipV6(),
+    fc.tuple(fc.ipV6(), fc.constantFrom('%eth0', '%0', ':', ' ')).map((parts) => parts.join('')),
+  )
+  fc.assert(
+    fc.property(text, (text) => {
+      const read = parseAddress(text)
+      if (read === undefined) return !isIPv6(text) || text.includes('%')
+      // What stands for an IPv4 address is written as one.
+      return (
+        isIPv6(text) &&
+        (read.value >> 32n === 0xffffn || `[${formatAddress(read)}]` === new URL(`http://[${text}]/`).hostname)
+      )
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+t.test('a zone makes an address none, and a range none', async (t) => {
+  t.equal(parseAddress('fd00::3%eth0'), undefined)
+  t.equal(canonicalAddress('fd00::3%eth0'), 'fd00::3%eth0')
+  t.equal(looseRange('fd00::%eth0/64'), undefined)
 })
 
 t.test('a range in CIDR notation', async (t) => {
