@@ -98,8 +98,11 @@ export class IPAddressClaims implements Claims {
     const isAtOnce = now.toISOString() === parseIPAddress(claim).claimedAt
     const claimedAt = isAtOnce ? new Date(now.getTime() + 1) : now
     const annotations = { [claimedAtAnnotation]: claimedAt.toISOString(), [releasedAnnotation]: null }
+    // One that was made by hand is ours from now on: without the label it would never be in view.
+    const isLabelled = metadata.stringMap('labels').has(managedByLabel)
+    const labels = isLabelled ? {} : { [managedByLabel]: managedBy }
     try {
-      await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations } }, signal)
+      await this.#client.mergePatch('IPAddress', name, { metadata: { resourceVersion, annotations, labels } }, signal)
       return true
     } catch (error) {
       if (hasStatus(error, 404) || hasStatus(error, 409)) return false

@@ -100,6 +100,17 @@ t.test('as IPAddress objects', async (t) => {
     })
   })
 
+  t.test('a claim of its own that somebody made by hand is ours from then on', async (t) => {
+    for (const [labels, expected] of [
+      [{}, 'meshvip.dev'],
+      [{ 'ipaddress.kubernetes.io/managed-by': 'somebody' }, 'somebody'],
+    ] as const) {
+      server.put(claim(address, 'shop/orders', labels))
+      t.equal(await asking(claims), true)
+      t.match(server.get(path)?.metadata, { labels: { 'ipaddress.kubernetes.io/managed-by': expected } })
+    }
+  })
+
   t.test('so is one that was touched at this very time', async (t) => {
     const now = new Date()
     class StoppedDate extends Date {
