@@ -238,6 +238,29 @@ t.test('the addresses are gone through once a scrape', async (t) => {
   t.equal(looks, 1)
 })
 
+t.test('what keeps us from looking after addresses, and from telling of them, is in the log', async (t) => {
+  const server = await startFakeApiServer(t)
+  server.put(meshNamespace('shop'), service('full', { externalIPs: ['10.9.0.1'] }), claim('10.9.0.2', 'shop/full'))
+  const held = Promise.withResolvers<typeof forbidden>()
+  server.intercept = ({ path }) =>
+    path.endsWith('/events') ? held.promise : path.includes('/leases') ? forbidden : undefined
+  const folder = t.testdir({ config: server.kubeconfig, 'meshvip.yaml': 'pools: [{ cidr: 10.9.0.0/30 }]' })
+  const log = new CapturedLog()
+  const serving = await start(t, { kubeconfig: `${folder}/config`, config: `${folder}/meshvip.yaml`, log })
+  const told = async (message: string) => {
+    while (!log.lines.some(({ msg }) => String(msg).startsWith(message))) await sleep(1)
+  }
+  await told('who looks after the addresses cannot be settled, and is tried again')
+  const agent = new Agent({ ca: serving.ca?.pem ?? '', keepAlive: true, maxSockets: 20 })
+  t.teardown(() => agent.destroy())
+  // Four are being written, and five hundred may wait.
+  const late = Array.from({ length: 510 }, (_, index) => review(service(`late-${index}`)))
+  await Promise.all(late.map((body) => postOverTls(`${serving.url}/mutate`, agent, body)))
+  await told('Events are not recorded: too many wait')
+  held.resolve(forbidden)
+  await told('Events cannot be recorded')
+})
+
 t.test('metrics say nothing of addresses that are not in view', async (t) => {
   const metrics = createMetrics()
   observeAddresses(
