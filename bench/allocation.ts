@@ -3,6 +3,7 @@
  * address after the other from the lowest on, by the same index. In process, without the claim, which is a request to the API server.
  */
 import { availableParallelism } from 'node:os'
+import { memoryBackend } from '../src/admission/backend.ts'
 import { formatAddress } from '../src/api/address.ts'
 import { parseServiceEntry } from '../src/api/service-entry.ts'
 import { ObjectStore } from '../src/view/object-store.ts'
@@ -58,10 +59,7 @@ for (const [cidr, used] of [
   const pool = createPool({ cidr })
   const store = filled(pool, used)
   const allocation = {
-    cluster: {
-      ask: async <T>(question: (view: ObjectStore) => T) => question(store),
-      decide: async () => Promise.reject(),
-    },
+    cluster: memoryBackend(store).cluster,
     claims: { claim: async () => true },
     pools: [pool],
     dryRun: true,

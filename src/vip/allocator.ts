@@ -49,11 +49,14 @@ export const allocate = async (
     // What it had it keeps, whomever the pool is for by now.
     const had = previous.filter((address) => poolOf(pools, address)?.family === family && !lost.has(address))
     // A view that is behind may still show who had it before: on hearsay no address is given up.
-    const kept = await cluster.decide(
-      (view) => had.find(usableIn(view)),
-      (usable) => usable === undefined && had.length > 0,
-      signal,
-    )
+    const kept =
+      had.length === 0
+        ? undefined
+        : await cluster.decide(
+            (view) => had.find(usableIn(view)),
+            (usable) => usable === undefined,
+            signal,
+          )
     const address = kept ?? (await cluster.ask(choose, signal))
     if (address === undefined || (await claims.claim(address, service, { dryRun, signal }))) return address
     // Somebody was faster, or holds it by a claim that is not ours to see.
