@@ -101,7 +101,7 @@ const externalIPsOf = (stored: Stored): string[] => stored.spec.externalIPs ?? [
 /** Resolves when nobody has anything to do before something on its way arrives. */
 export const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
-const config = kubeConfigOf({ server: 'http://model' })
+const config = kubeConfigOf({ server: 'http://127.0.0.1:1' })
 
 class ModelClient extends KubernetesClient {
   readonly #model: Model
@@ -121,8 +121,9 @@ class ModelClient extends KubernetesClient {
     return this.#send(`get ${kind} ${name}`, signal, () => this.#model.stored(kind, namespace, name))
   }
 
-  override list(kind: ResourceKind, _selection: Selection, signal: AbortSignal): Promise<unknown[]> {
-    return this.#send(`list ${kind}`, signal, () => this.#model.all(kind))
+  /** In one page, of which all other lists are made. */
+  override async *pages(kind: ResourceKind, _selection: Selection, signal: AbortSignal) {
+    yield await this.#send(`list ${kind}`, signal, () => this.#model.list(kind))
   }
 
   override async watch(kind: ResourceKind, _query: object, signal: AbortSignal) {
@@ -302,6 +303,10 @@ export class Model {
     return [...this.#objects.values()].filter((object) => object.kind === kind)
   }
 
+  list(kind: ResourceKind): { items: Stored[]; resourceVersion: string } {
+    return { items: this.all(kind), resourceVersion: String(this.#version) }
+  }
+
   put(object: Stored): Stored {
     const { namespace, name } = object.metadata
     const present = this.stored(object.kind, namespace, name)
@@ -339,8 +344,9 @@ export class Model {
   /** The list as it is, and what happens then, each as late as the schedule says. */
   async *watch(client: KubernetesClient, kind: Kind, signal: AbortSignal): AsyncGenerator<unknown, void> {
     const annotations = { 'k8s.io/initial-events-end': 'true' }
-    const list: StoredEvent[] = this.all(kind).map((object) => ({ type: 'ADDED', object }))
-    list.push({ type: 'BOOKMARK', object: { metadata: { resourceVersion: String(this.#version), annotations } } })
+    const { items, resourceVersion } = this.list(kind)
+    const list: StoredEvent[] = items.map((object) => ({ type: 'ADDED', object }))
+    list.push({ type: 'BOOKMARK', object: { metadata: { resourceVersion, annotations } } })
     const watch: Watch = { client, kind, signal, held: [list], told: [], wake: () => {} }
     // Of what never changes there is no being late.
     if (kind !== 'Service' && kind !== 'IPAddress') watch.told.push(...watch.held.splice(0).flat())
@@ -402,9 +408,10 @@ export class Model {
     }
   }
 
-  /** Notes an error that somebody was told of: one of an API server is part of the game. */
+  /** Notes an error that somebody was told of: one of this API server is part of the game. Any other would have a cause. */
   note(error: unknown): void {
-    const isPartOfTheGame = error instanceof ApiError || (error as Error).name === 'AbortError'
+    const isOurs = error instanceof ApiError && error.cause === undefined
+    const isPartOfTheGame = isOurs || (error as Error).name === 'AbortError'
     if (!isPartOfTheGame) this.wrong.push(String((error as Error).stack))
   }
 
