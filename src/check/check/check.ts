@@ -1,0 +1,163 @@
+import type { KnownObject } from '../api/kinds.ts'
+import { formatName } from '../api/metadata.ts'
+import { type Circumstances, judgeService, judgeVirtualService, type Outcome } from '../rules/judge.ts'
+import type { Policy } from '../rules/policy.ts'
+import { ObjectStore } from '../view/object-store.ts'
+import type { ClusterView } from '../view/view.ts'
+import { type Document, documentsOf, type Path, type Position, positionsOf, stepsOf } from './documents.ts'
+import { type Located, type NearMiss, objectsOf } from './objects.ts'
+import type { Source, Unreadable } from './sources.ts'
+
+/** What comes of a finding: a denial in the cluster, a warning, or a line in its log. */
+export type Severity = 'error' | 'warning' | 'note'
+
+/** A finding, and where it stands. */
+export type Issue = {
+  severity: Severity
+  source: string
+  position: Position
+  /** The line that it is in, and how many characters of it are meant. */
+  excerpt: string
+  length: number
+  /** `VirtualService shop/orders` */
+  object: string
+  rule: string
+  field: string
+  problem: string
+  reason: string
+  fix: string
+  /** Why it is no denial although its rule denies. */
+  note?: string
+}
+
+export type Report = {
+  issues: readonly Issue[]
+  /** What could not be read, and so was not checked. */
+  unreadable: readonly Unreadable[]
+  /** How many objects there were that rules know, and how many of them are Services and VirtualServices. */
+  objects: number
+  judged: number
+}
+
+export type CheckOptions = {
+  policy: Policy
+  /** Where objects are that say no namespace. */
+  namespace: string
+  /** Whether a namespace that is not among the manifests belongs to the mesh. */
+  unlistedNamespacesSelected: boolean
+  /** Whether there is nothing but what was given: what is not there is missing then, and unknown otherwise. */
+  complete: boolean
+}
+
+/** The rule of what is no object that rules read but looks like one. It judges manifests and no objects, so it is none of the table. */
+export const nearMissRule = 'manifest-kind'
+
+const severities: { readonly [A in Outcome['action']]: Severity } = { deny: 'error', warn: 'warning', audit: 'note' }
+
+const rank: readonly Severity[] = ['note', 'warning', 'error']
+
+/** Whether a severity is another one, or a graver one. */
+export const isAtLeast = (severity: Severity, least: Severity): boolean => rank.indexOf(severity) >= rank.indexOf(least)
+
+type Unplaced = {
+  located: { document: Document; path: Path }
+  field: string
+  issue: Omit<Issue, 'source' | 'position' | 'excerpt' | 'length'>
+}
+
+const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
+  located: nearMiss,
+  field: 'kind',
+  issue: {
+    severity: 'warning',
+    object: 'manifest',
+    rule: nearMissRule,
+    field: 'kind',
+    problem: nearMiss.problem,
+    reason: 'the API server refuses it, and nobody has checked what is in it',
+    fix: nearMiss.fix,
+  },
+})
+
+const outcomesOf = ({ known }: Located, circumstances: Circumstances): readonly Outcome[] => {
+  if (known.kind === 'Service') return judgeService(known.object, undefined, circumstances).outcomes
+  if (known.kind === 'VirtualService') return judgeVirtualService(known.object, undefined, circumstances).outcomes
+  return []
+}
+
+const isJudged = ({ kind }: KnownObject): boolean => kind === 'Service' || kind === 'VirtualService'
+
+/** What the rules say of an object: as the webhook does, but for what mutation does first, and what nobody can know from here. */
+const judge = (located: Located, view: ClusterView, { policy, complete }: CheckOptions): Unplaced[] => {
+  const { kind, object } = located.known
+  const circumstances = { view, policy, dryRun: false, batch: false, claimed: false, now: new Date() }
+  return outcomesOf(located, circumstances)
+    .filter(({ fromMutation, missing }) => !fromMutation && (complete || !missing))
+    .map(({ action, rule, field, problem, reason, fix, note }) => ({
+      located,
+      field,
+      issue: {
+        severity: severities[action],
+        object: `${kind} ${formatName(object)}`,
+        rule,
+        field,
+        problem,
+        reason,
+        fix,
+        ...(note === undefined ? {} : { note }),
+      },
+    }))
+}
+
+/** Gives each issue its place; a document is read again for that only where it has one. */
+const place = (unplaced: readonly Unplaced[]): Issue[] =>
+  [...Map.groupBy(unplaced, ({ located }) => located.document)].flatMap(([document, issues]) => {
+    const places = positionsOf(
+      document,
+      issues.map(({ located, field }) => [...located.path, ...stepsOf(field)]),
+    )
+    return issues.map(({ issue }, index): Issue => {
+      const place = places[index] as (typeof places)[0]
+      return { ...issue, source: document.source.name, ...place }
+    })
+  })
+
+const byPlace = (a: Issue, b: Issue): number =>
+  a.position.line - b.position.line || a.position.column - b.position.column
+
+/** Judges all that the sources have in them. */
+export const check = async (sources: AsyncIterable<Source | Unreadable>, options: CheckOptions): Promise<Report> => {
+  // What is not found is then on no account missing.
+  const policy = options.complete ? options.policy : { ...options.policy, foreignHosts: ['*'] }
+  const { unlistedNamespacesSelected } = options
+  const store = new ObjectStore({ clusterDomain: policy.clusterDomain, unlistedNamespacesSelected })
+  const located: Located[] = []
+  const unplaced: Unplaced[] = []
+  const unreadable: Unreadable[] = []
+  const order: string[] = []
+  for await (const source of sources) {
+    order.push('name' in source ? source.name : source.source)
+    if (!('name' in source)) {
+      unreadable.push(source)
+      continue
+    }
+    for (const document of documentsOf(source)) {
+      const found = objectsOf(document, options.namespace)
+      if ('problem' in found) {
+        unreadable.push(found)
+        continue
+      }
+      located.push(...found.objects)
+      unplaced.push(...found.nearMisses.map(nearMissIssue))
+    }
+  }
+  for (const { known } of located) store.put(known)
+  for (const one of located) unplaced.push(...judge(one, store, { ...options, policy }))
+  const bySource = Map.groupBy(place(unplaced), ({ source }) => source)
+  return {
+    issues: [...new Set(order)].flatMap((source) => (bySource.get(source) ?? []).sort(byPlace)),
+    unreadable,
+    objects: located.length,
+    judged: located.filter(({ known }) => isJudged(known)).length,
+  }
+}
