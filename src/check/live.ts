@@ -1,0 +1,63 @@
+import type { KnownObject } from '../api/kinds.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
+import { ReadThroughView, untilRead } from '../view/read-through.ts'
+import type { ClusterView } from '../view/view.ts'
+
+/** A live cluster as it will be once some manifests are applied: what it has, and these in place of what has their names. */
+class OverlaidView extends ReadThroughView {
+  override readonly unlistedNamespacesSelected: boolean
+  readonly #applied: readonly KnownObject[]
+
+  constructor(
+    applied: readonly KnownObject[],
+    options: LiveOptions & { unlistedNamespacesSelected: boolean },
+    signal: AbortSignal,
+  ) {
+    super(options, signal)
+    this.unlistedNamespacesSelected = options.unlistedNamespacesSelected
+    this.#applied = applied
+    this.#apply()
+  }
+
+  #apply(): void {
+    for (const object of this.#applied) this.store.put(object)
+  }
+
+  override async readWanted(): Promise<boolean> {
+    const hasRead = await super.readWanted()
+    if (hasRead) this.#apply()
+    return hasRead
+  }
+}
+
+export type LiveOptions = { client: KubernetesClient; clusterDomain: string }
+
+/** What the cluster has now under the names of these objects. Rejects with ApiError. */
+export const readPresent = async (
+  objects: readonly KnownObject[],
+  options: LiveOptions,
+  signal: AbortSignal,
+): Promise<(KnownObject | undefined)[]> => {
+  const view = new ReadThroughView(options, signal)
+  return untilRead(view, () =>
+    objects.map(({ kind, object }) => {
+      if (kind === 'Service') {
+        const service = view.service(object)
+        return service && { kind, object: service }
+      }
+      const virtualService = kind === 'VirtualService' ? view.virtualService(object) : undefined
+      return virtualService && { kind: 'VirtualService', object: virtualService }
+    }),
+  )
+}
+
+/** Asks a question about a cluster to which these objects are applied. Rejects with ApiError. */
+export const askOverlaid = async <T>(
+  applied: readonly KnownObject[],
+  options: LiveOptions & { unlistedNamespacesSelected: boolean },
+  question: (view: ClusterView) => T,
+  signal: AbortSignal,
+): Promise<T> => {
+  const view = new OverlaidView(applied, options, signal)
+  return untilRead(view, () => question(view))
+}
