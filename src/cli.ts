@@ -3,7 +3,12 @@ import packageManifest from '../package.json' with { type: 'json' }
 import { type AddressListOptions, showAddresses } from './address-list/command.ts'
 import { formats } from './address-list/format.ts'
 import { stateNames, states } from './address-list/states.ts'
+import { type CheckFlags, parseTarget, runCheck, type Target } from './check/command.ts'
+import { formatNames } from './check/formats/index.ts'
 import { ConfigurationError } from './config/load.ts'
+import { readPolicy } from './config/read.ts'
+import { describeRules, explainRule, rulesLike, ruleTables } from './rules/describe.ts'
+import { shownName } from './rules/message.ts'
 import { greeting, standaloneGreeting } from './server/greeting.ts'
 import { type HostPort, parseHostPort } from './server/host-port.ts'
 import { type ServeOptions, serve } from './server/serve.ts'
@@ -12,7 +17,12 @@ import { UsageError } from './usage-error.ts'
 import { ManifestError } from './view/manifests.ts'
 
 /** Where the texts go, so that a test can read them. */
-export type Output = { out(text: string): void; err(text: string): void }
+export type Output = {
+  out(text: string): void
+  err(text: string): void
+  /** Whether a person reads them on a terminal; nobody does where it is left out. */
+  isTerminal?: { out: boolean; err: boolean }
+}
 
 const hostPort = (text: string): HostPort => {
   const parsed = parseHostPort(text)
@@ -70,6 +80,8 @@ const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
   await serving.close()
 }
 
+const noTerminal = { out: false, err: false }
+
 /** The values of an option that may be repeated. */
 const appended = (text: string, texts: readonly string[] = []): string[] => [...texts, text]
 
@@ -81,6 +93,14 @@ const runVips = async (flags: AddressListOptions, { out, err }: Output): Promise
   out(text)
   for (const problem of problems) err(`meshvip: ${problem}\n`)
   return problems.length === 0 ? 0 : 1
+}
+
+const targets = (text: string, before: readonly Target[] = []): Target[] => {
+  try {
+    return [...before, parseTarget(text)]
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
 }
 
 /** The errors whose message is all that the user needs. */
@@ -110,6 +130,62 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--drain <SECONDS>', `how long a stop answers as usual (default: 0, in a pod ${podDrainSeconds})`, seconds)
     .option('--metrics-listen <HOST:PORT>', 'where to serve /livez, /readyz and /metrics over HTTP', hostPort)
     .action((flags: ServeFlags) => runServe(flags, output))
+  program
+    .command('check')
+    .argument('<PATH...>', 'files, folders, or - for the standard input')
+    .description(
+      'check manifests by the rules of the webhook; exit code 1 where it would refuse one, 2 where one is unreadable',
+    )
+    .option('--live', 'as applied to the cluster of kubectl, or that of --kubeconfig')
+    .option('--kubeconfig <FILE>', 'the cluster that --live asks')
+    .option('--complete', 'there is nothing beside these manifests: what is not found is missing')
+    .option('--config <FILE>', 'the configuration of the webhook, YAML')
+    .option('-n, --namespace <NAME>', 'where objects are that say no namespace', 'default')
+    .addOption(
+      new Option('--unlisted-namespaces <HOW>', 'whether namespaces that are not given belong to the mesh')
+        .choices(['selected', 'ignored'])
+        .default('selected'),
+    )
+    .option(
+      '-o, --output <FORMAT[=FILE]>',
+      `how to write it, and where; repeatable; ${formatNames.join(', ')}`,
+      targets,
+    )
+    .addOption(new Option('--fail-on <ACTION>', 'what is a failure').choices(['deny', 'warn']).default('deny'))
+    .action(
+      async (
+        paths: string[],
+        { output: wanted = [], ...flags }: Omit<CheckFlags, 'output'> & { output?: Target[] },
+      ) => {
+        code = await runCheck(
+          paths,
+          { ...flags, output: wanted },
+          { stdin: process.stdin, isTerminal: noTerminal, ...output },
+        )
+      },
+    )
+  program
+    .command('rules')
+    .description('list the rules, and what is done for their findings')
+    .option('--config <FILE>', 'the configuration of the webhook, YAML')
+    .addOption(
+      new Option('-o, --output <FORMAT>', 'how to write it').choices(Object.keys(ruleTables)).default('text', '"text"'),
+    )
+    .action(async ({ config, output: format }: { config?: string; output: keyof typeof ruleTables }) => {
+      output.out(ruleTables[format](describeRules(await readPolicy(config))))
+    })
+  program
+    .command('explain')
+    .argument('<RULE>', 'the id of a rule, as it stands in brackets behind a finding')
+    .description('say what a rule finds, why that fails, and what is done for it')
+    .option('--config <FILE>', 'the configuration of the webhook, YAML')
+    .action(async (id: string, { config }: { config?: string }) => {
+      const text = explainRule(id, await readPolicy(config))
+      const like = rulesLike(id)
+      const hint = like.length === 0 ? 'meshvip rules lists them' : `there are ${like.join(', ')}`
+      if (text === undefined) throw new UsageError(`there is no rule ${shownName(id)}: ${hint}`)
+      output.out(text)
+    })
   program
     .command('vips')
     .description('show the pools, and every address that somebody has; exit code 1 where something is wrong with any')

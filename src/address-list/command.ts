@@ -1,9 +1,8 @@
-import { loadPolicy } from '../config/load.ts'
+import { readPolicy } from '../config/read.ts'
+import { cannotRead } from '../kubernetes/cannot-read.ts'
 import { ApiError, KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubectlConfig } from '../kubernetes/config.ts'
-import { readFileOf } from '../option-file.ts'
-import { shownProblem } from '../rules/message.ts'
-import { defaultPolicy, type Policy } from '../rules/policy.ts'
+import type { Policy } from '../rules/policy.ts'
 import { UsageError } from '../usage-error.ts'
 import { readManifests } from '../view/manifests.ts'
 import { ObjectStore } from '../view/object-store.ts'
@@ -32,16 +31,6 @@ const readTimeout = 120_000
 const rights =
   'It takes list on services, serviceentries and ipaddresses, get and list on namespaces, endpoints and endpointslices, cluster-wide'
 
-/** What is at the bottom of an error; one that stands for several, as of both families of a name, has but a code. */
-const rootCause = (error: Error & { code?: string }): string =>
-  error.cause instanceof Error ? rootCause(error.cause) : String([error.message, error.code].find(Boolean))
-
-const unreadable = (error: ApiError, server: string | undefined): UsageError => {
-  const said = error.cause instanceof Error ? `${error.message} (${rootCause(error)})` : error.message
-  const lacking = error.status === 403 ? `. ${rights}` : ''
-  return new UsageError(shownProblem(`cannot read the cluster ${server}: ${said}${lacking}`), { cause: error })
-}
-
 const listOfCluster = async (kubeconfig: string | undefined, policy: Policy): Promise<AddressList> => {
   const { clusterDomain } = policy
   const kubeConfig = loadKubectlConfig(kubeconfig)
@@ -50,7 +39,7 @@ const listOfCluster = async (kubeconfig: string | undefined, policy: Policy): Pr
   try {
     return await untilRead(view, () => addressList(view, policy))
   } catch (error) {
-    throw error instanceof ApiError ? unreadable(error, kubeConfig.getCurrentCluster()?.server) : error
+    throw error instanceof ApiError ? cannotRead(error, kubeConfig.getCurrentCluster()?.server, rights) : error
   }
 }
 
@@ -69,7 +58,7 @@ export const showAddresses = async (options: AddressListOptions): Promise<{ text
   if (filename.length > 0 && kubeconfig !== undefined) {
     throw new UsageError('--filename and --kubeconfig exclude each other: it is either manifests or a live cluster')
   }
-  const policy = config === undefined ? defaultPolicy : loadPolicy(await readFileOf('--config', config), config)
+  const policy = await readPolicy(config)
   const { list, showsClaims } =
     filename.length > 0
       ? await listOfManifests(filename, policy)

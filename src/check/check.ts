@@ -1,10 +1,12 @@
 import type { KnownObject } from '../api/kinds.ts'
 import { formatName } from '../api/metadata.ts'
+import type { KubernetesClient } from '../kubernetes/client.ts'
 import { type Circumstances, judgeService, judgeVirtualService, type Outcome } from '../rules/judge.ts'
 import type { Policy } from '../rules/policy.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import type { ClusterView } from '../view/view.ts'
 import { type Document, documentsOf, type Path, type Position, positionsOf, stepsOf } from './documents.ts'
+import { askOverlaid, readPresent } from './live.ts'
 import { type Located, type NearMiss, objectsOf } from './objects.ts'
 import type { Source, Unreadable } from './sources.ts'
 
@@ -47,6 +49,10 @@ export type CheckOptions = {
   unlistedNamespacesSelected: boolean
   /** Whether there is nothing but what was given: what is not there is missing then, and unknown otherwise. */
   complete: boolean
+  /** The cluster to which the manifests are to be applied. What is neither there nor given is missing. */
+  live?: { client: KubernetesClient; signal: AbortSignal }
+  /** Told now and then what is being done. */
+  onProgress?(what: string): void
 }
 
 /** The rule of what is no object that rules read but looks like one. It judges manifests and no objects, so it is none of the table. */
@@ -79,19 +85,35 @@ const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
   },
 })
 
-const outcomesOf = ({ known }: Located, circumstances: Circumstances): readonly Outcome[] => {
-  if (known.kind === 'Service') return judgeService(known.object, undefined, circumstances).outcomes
-  if (known.kind === 'VirtualService') return judgeVirtualService(known.object, undefined, circumstances).outcomes
+/** `present` is what has its name now. */
+const outcomesOf = (
+  { known }: Located,
+  present: KnownObject | undefined,
+  circumstances: Circumstances,
+): readonly Outcome[] => {
+  if (known.kind === 'Service') {
+    const before = present?.kind === 'Service' ? present.object : undefined
+    return judgeService(known.object, before, circumstances).outcomes
+  }
+  if (known.kind === 'VirtualService') {
+    const before = present?.kind === 'VirtualService' ? present.object : undefined
+    return judgeVirtualService(known.object, before, circumstances).outcomes
+  }
   return []
 }
 
 const isJudged = ({ kind }: KnownObject): boolean => kind === 'Service' || kind === 'VirtualService'
 
 /** What the rules say of an object: as the webhook does, but for what mutation does first, and what nobody can know from here. */
-const judge = (located: Located, view: ClusterView, { policy, complete }: CheckOptions): Unplaced[] => {
+const judge = (
+  located: Located,
+  present: KnownObject | undefined,
+  view: ClusterView,
+  { policy, complete }: Pick<CheckOptions, 'policy' | 'complete'>,
+): Unplaced[] => {
   const { kind, object } = located.known
   const circumstances = { view, policy, dryRun: false, batch: false, claimed: false, now: new Date() }
-  return outcomesOf(located, circumstances)
+  return outcomesOf(located, present, circumstances)
     .filter(({ fromMutation, missing }) => !fromMutation && (complete || !missing))
     .map(({ action, rule, field, problem, reason, fix, note }) => ({
       located,
@@ -107,6 +129,24 @@ const judge = (located: Located, view: ClusterView, { policy, complete }: CheckO
         ...(note === undefined ? {} : { note }),
       },
     }))
+}
+
+const judgeAll = async (located: readonly Located[], options: CheckOptions): Promise<Unplaced[]> => {
+  const { live, unlistedNamespacesSelected, policy } = options
+  const { clusterDomain } = policy
+  const objects = located.map(({ known }) => known)
+  if (live !== undefined) {
+    const { client, signal } = live
+    const present = await readPresent(objects, { client, clusterDomain }, signal)
+    const question = (view: ClusterView) =>
+      located.flatMap((one, index) => judge(one, present[index], view, { policy, complete: true }))
+    return askOverlaid(objects, { client, clusterDomain, unlistedNamespacesSelected }, question, signal)
+  }
+  const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected })
+  for (const object of objects) store.put(object)
+  // Of what is not all there is, nothing is missing on account of its not being found.
+  const known = options.complete ? options : { complete: false, policy: { ...policy, foreignHosts: ['*'] } }
+  return located.flatMap((one) => judge(one, undefined, store, known))
 }
 
 /** Gives each issue its place; a document is read again for that only where it has one. */
@@ -127,10 +167,6 @@ const byPlace = (a: Issue, b: Issue): number =>
 
 /** Judges all that the sources have in them. */
 export const check = async (sources: AsyncIterable<Source | Unreadable>, options: CheckOptions): Promise<Report> => {
-  // What is not found is then on no account missing.
-  const policy = options.complete ? options.policy : { ...options.policy, foreignHosts: ['*'] }
-  const { unlistedNamespacesSelected } = options
-  const store = new ObjectStore({ clusterDomain: policy.clusterDomain, unlistedNamespacesSelected })
   const located: Located[] = []
   const unplaced: Unplaced[] = []
   const unreadable: Unreadable[] = []
@@ -142,6 +178,7 @@ export const check = async (sources: AsyncIterable<Source | Unreadable>, options
       continue
     }
     for (const document of documentsOf(source)) {
+      options.onProgress?.(`reading: ${located.length} objects`)
       const found = objectsOf(document, options.namespace)
       if ('problem' in found) {
         unreadable.push(found)
@@ -151,8 +188,7 @@ export const check = async (sources: AsyncIterable<Source | Unreadable>, options
       unplaced.push(...found.nearMisses.map(nearMissIssue))
     }
   }
-  for (const { known } of located) store.put(known)
-  for (const one of located) unplaced.push(...judge(one, store, { ...options, policy }))
+  unplaced.push(...(await judgeAll(located, options)))
   const bySource = Map.groupBy(place(unplaced), ({ source }) => source)
   return {
     issues: [...new Set(order)].flatMap((source) => (bySource.get(source) ?? []).sort(byPlace)),

@@ -28,7 +28,7 @@ export type ReadThroughOptions = {
  * and asks again. So a question stays synchronous, and all that it needs is read at once.
  */
 export class ReadThroughView implements ClusterView {
-  readonly unlistedNamespacesSelected = false
+  readonly unlistedNamespacesSelected: boolean = false
   protected readonly store: ObjectStore
   readonly #client: KubernetesClient
   readonly #onRead: ReadThroughOptions['onRead']
