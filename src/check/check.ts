@@ -6,7 +6,7 @@ import type { Policy } from '../rules/policy.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import type { ClusterView } from '../view/view.ts'
 import { type Document, documentsOf, type Path, type Position, positionsOf, stepsOf } from './documents.ts'
-import { askOverlaid, readPresent } from './live.ts'
+import { askOverlaid, readPresent, withPresent } from './live.ts'
 import { type Located, type NearMiss, objectsOf } from './objects.ts'
 import type { Source, Unreadable } from './sources.ts'
 
@@ -92,8 +92,9 @@ const outcomesOf = (
   circumstances: Circumstances,
 ): readonly Outcome[] => {
   if (known.kind === 'Service') {
-    const before = present?.kind === 'Service' ? present.object : undefined
-    return judgeService(known.object, before, circumstances).outcomes
+    if (present?.kind !== 'Service') return judgeService(known.object, undefined, circumstances).outcomes
+    const view = withPresent(circumstances.view, present.object)
+    return judgeService(known.object, present.object, { ...circumstances, view }).outcomes
   }
   if (known.kind === 'VirtualService') {
     const before = present?.kind === 'VirtualService' ? present.object : undefined

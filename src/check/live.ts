@@ -1,4 +1,6 @@
 import type { KnownObject } from '../api/kinds.ts'
+import { type NamespacedName, sameName } from '../api/metadata.ts'
+import type { Service } from '../api/service.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ReadThroughView, untilRead } from '../view/read-through.ts'
 import type { ClusterView } from '../view/view.ts'
@@ -50,6 +52,16 @@ export const readPresent = async (
     }),
   )
 }
+
+/** A view in which one Service is still what it was: what an update takes away can only be seen where it has not happened yet. */
+export const withPresent = (view: ClusterView, service: Service): ClusterView =>
+  new Proxy(view, {
+    get: (target, key: keyof ClusterView) => {
+      if (key === 'service') return (name: NamespacedName) => (sameName(name, service) ? service : target.service(name))
+      const member = target[key]
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
 
 /** Asks a question about a cluster to which these objects are applied. Rejects with ApiError. */
 export const askOverlaid = async <T>(

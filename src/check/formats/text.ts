@@ -59,7 +59,7 @@ export const formatText = ({ issues, unreadable, judged, objects }: Report, isTe
   return [
     ...issues.map((issue) => textOfIssue(issue, paint)),
     ...unreadable.map((one) => textOfUnreadable(one, paint)),
-    `${[...found, ...unread].join(', ')} in ${judged} Services and VirtualServices (${count(objects, 'object')})`,
+    `${[...found, ...unread].join(', ')} in ${judged === 1 ? '1 Service or VirtualService' : `${judged} Services and VirtualServices`} (${count(objects, 'object')})`,
     '',
   ].join('\n')
 }

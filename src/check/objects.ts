@@ -1,0 +1,82 @@
+import { Fields, MalformedObject } from '../api/fields.ts'
+import { type Kind, type KnownObject, kinds, parseObject } from '../api/kinds.ts'
+import { type Document, type Path, readDocument } from './documents.ts'
+import type { Unreadable } from './sources.ts'
+
+/** An object that rules judge or ask about, and where it stands. */
+export type Located = { known: KnownObject; document: Document; path: Path }
+
+/** What looks like one of the objects that rules judge, and is none: nobody would look at it. */
+export type NearMiss = { document: Document; path: Path; problem: string; fix: string }
+
+/** What a document turns out to be. */
+export type Found = { objects: Located[]; nearMisses: NearMiss[] }
+
+/** Claims and Endpoints are made by controllers; in manifests they mean nothing. */
+const passedOver: readonly Kind[] = ['IPAddress', 'Endpoints']
+
+/** An object, and those inside it where it is a List, each with the way to it. */
+const flatten = (value: unknown, path: Path): { value: unknown; path: Path }[] => {
+  const fields = new Fields(value)
+  if (!(fields.string('kind') ?? '').endsWith('List')) return [{ value, path }]
+  return fields.list('items', (item) => item.value).flatMap((item, index) => flatten(item, [...path, 'items', index]))
+}
+
+/** Whether two texts are one letter apart: one is left out, put in, or another. */
+const isSlip = (a: string, b: string): boolean => {
+  if (Math.abs(a.length - b.length) > 1) return false
+  let same = 0
+  while (same < Math.min(a.length, b.length) && a[same] === b[same]) same++
+  const [restA, restB] = [a.slice(same), b.slice(same)]
+  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1)
+}
+
+const isNear = (written: string, meant: string): boolean =>
+  written !== meant && (written.toLowerCase() === meant.toLowerCase() || (meant.length > 4 && isSlip(written, meant)))
+
+/** What a kind and apiVersion were probably meant to be; undefined where they are something else altogether. */
+const nearMissOf = (apiVersion: string, kind: string): Omit<NearMiss, 'document' | 'path'> | undefined => {
+  const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
+  for (const [name, { group: meant, version }] of Object.entries(kinds)) {
+    const isKind = kind === name
+    const isGroup = group === meant
+    if (isKind ? isNear(group, meant) : isGroup && isNear(kind, name)) {
+      const api = meant === '' ? version : `${meant}/${version}`
+      return {
+        problem: `there is no kind ${kind} in ${apiVersion}`,
+        fix: `write apiVersion: ${isGroup ? apiVersion : api} and kind: ${name}`,
+      }
+    }
+  }
+  return undefined
+}
+
+const inNamespace = (known: KnownObject, namespace: string): KnownObject =>
+  kinds[known.kind].namespaced
+    ? ({ ...known, object: { ...known.object, namespace: known.object.namespace || namespace } } as KnownObject)
+    : known
+
+/** The objects of a document; those without a namespace are in the one that is given. */
+export const objectsOf = (document: Document, namespace: string): Found | Unreadable => {
+  const read = readDocument(document)
+  if (!('value' in read)) return read
+  const found: Found = { objects: [], nearMisses: [] }
+  if (read.value === null || read.value === undefined) return found
+  try {
+    for (const { value, path } of flatten(read.value, [])) {
+      const fields = new Fields(value)
+      const [apiVersion, kind] = [fields.string('apiVersion') ?? '', fields.string('kind') ?? '']
+      const known = parseObject(value)
+      if (known === undefined) {
+        const nearMiss = nearMissOf(apiVersion, kind)
+        if (nearMiss !== undefined) found.nearMisses.push({ document, path, ...nearMiss })
+      } else if (!passedOver.includes(known.kind)) {
+        found.objects.push({ known: inNamespace(known, namespace), document, path })
+      }
+    }
+    return found
+  } catch (error) {
+    if (!(error instanceof MalformedObject)) throw error
+    return { source: document.source.name, line: document.line, column: 1, problem: error.message }
+  }
+}

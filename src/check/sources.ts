@@ -1,0 +1,89 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { UsageError } from '../usage-error.ts'
+
+/** A text with manifests in it, and what it is called in reports: its path as it was given, or `stdin`. */
+export type Source = { name: string; text: string }
+
+/** What cannot be read as manifests, and where. Lines and columns count from 1. */
+export type Unreadable = { source: string; line: number; column: number; problem: string }
+
+const fatal = new TextDecoder('utf-8', { fatal: true })
+
+/** Line and column of the first byte that is no UTF-8. */
+const firstBadByte = (bytes: Uint8Array): { line: number; column: number } => {
+  let [low, high] = [0, bytes.length]
+  // What is valid up to a byte may end within a character: then it is its first byte that counts.
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    try {
+      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true })
+      low = middle
+    } catch {
+      high = middle - 1
+    }
+  }
+  const before = new TextDecoder().decode(bytes.subarray(0, low), { stream: true }).split('\n')
+  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 }
+}
+
+/** Text that no API server could be sent: it is no UTF-8, or has characters that neither YAML nor JSON takes. */
+const decode = (bytes: Uint8Array, name: string): Source | Unreadable => {
+  let text: string
+  try {
+    text = fatal.decode(bytes)
+  } catch {
+    return { source: name, ...firstBadByte(bytes), problem: 'it is not UTF-8 from here on: save it as UTF-8' }
+  }
+  const nul = text.indexOf('\0')
+  if (nul === -1) return { name, text }
+  const before = text.slice(0, nul).split('\n')
+  const column = (before.at(-1)?.length ?? 0) + 1
+  return {
+    source: name,
+    line: before.length,
+    column,
+    problem: 'a NUL character, which no manifest has: is it a binary file?',
+  }
+}
+
+const reading = async <T>(path: string, read: () => Promise<T>): Promise<T> => {
+  try {
+    return await read()
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** The manifests of a folder and those below it, in the order of their names; folders of version control are passed over. */
+const filesOf = async (folder: string): Promise<string[]> => {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter(
+      ({ name, parentPath }) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.git|node_modules)(\/|$)/.test(parentPath),
+    )
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .sort()
+}
+
+/**
+ * Reads files, folders, and for `-` the standard input, one after the other. Throws UsageError where one is not there or has nothing in it
+ * that could be a manifest.
+ */
+export async function* readSources(
+  paths: readonly string[],
+  stdin: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Source | Unreadable> {
+  for (const path of paths) {
+    if (path === '-') {
+      yield decode(await buffer(stdin), 'stdin')
+      continue
+    }
+    const isFolder = (await reading(path, () => stat(path))).isDirectory()
+    const files = isFolder ? await reading(path, () => filesOf(path)) : [path]
+    if (files.length === 0) throw new UsageError(`${path} has no .yaml, .yml or .json file in it`)
+    for (const file of files) yield decode(await reading(file, () => readFile(file)), file)
+  }
+}

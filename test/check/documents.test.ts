@@ -1,0 +1,143 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { documentsOf, positionsOf, readDocument, stepsOf } from '../../src/check/documents.ts'
+
+const documents = (text: string) => [...documentsOf({ name: 'a.yaml', text })]
+
+const [only] = documents('').slice(0, 1)
+const read = (text: string) => readDocument({ ...(only as NonNullable<typeof only>), text })
+
+t.test('a source has documents, each with its line', async (t) => {
+  const rows: [text: string, expected: [text: string, line: number][]][] = [
+    ['', [['', 1]]],
+    ['a: 1\n', [['a: 1\n', 1]]],
+    ['---\na: 1\n', [['---\na: 1\n', 1]]],
+    [
+      'a: 1\n---\nb: 2\n--- # c\nc: 3',
+      [
+        ['a: 1\n', 1],
+        ['---\nb: 2\n', 2],
+        ['--- # c\nc: 3', 4],
+      ],
+    ],
+    [
+      'a: |\n  ---\n ----\nb: ---x\n---\n',
+      [
+        ['a: |\n  ---\n ----\nb: ---x\n', 1],
+        ['---\n', 5],
+      ],
+    ],
+    [
+      '\n\n---\r\na: 1\r\n',
+      [
+        ['\n\n', 1],
+        ['---\r\na: 1\r\n', 3],
+      ],
+    ],
+  ]
+  for (const [text, expected] of rows)
+    t.strictSame(
+      documents(text).map((document) => [document.text, document.line]),
+      expected,
+      JSON.stringify(text),
+    )
+})
+
+t.test('its documents are all of a source', async () => {
+  const line = fc.constantFrom('---', '--- x', 'a: 1', '', '  ---', '----', '...')
+  fc.assert(
+    fc.property(fc.array(line), (lines) => {
+      const text = lines.join('\n')
+      const parts = documents(text)
+      return (
+        parts.map((part) => part.text).join('') === text &&
+        parts.every(
+          ({ line, text: part }, index) =>
+            line === 1 + parts.slice(0, index).reduce((sum, before) => sum + before.text.split('\n').length - 1, 0) &&
+            (index === 0 || part.startsWith('---')),
+        )
+      )
+    }),
+  )
+})
+
+t.test('what is no object anybody wrote is told with its place, and takes no time', async (t) => {
+  const bomb = `a: &a [x, x]\n${'bcdefghij'
+    .split('')
+    .map((name, i) => `${name}: &${name} [${`*${'abcdefghij'[i]}, `.repeat(9)}x]\n`)
+    .join('')}`
+  const rows: [story: string, text: string, problem: RegExp, line?: number, column?: number][] = [
+    ['aliases that explode', bomb, /Excessive alias count/],
+    ['an alias without anchor', 'a: *b', /Unresolved alias/],
+    [
+      'a scalar of 100 MB',
+      `a: ${'x'.repeat(100_000_000)}`,
+      /^a document of 100000003 characters: the API server takes 3 MiB/,
+    ],
+    ['deep brackets', `a: ${'['.repeat(100_000)}`, /^it is nested deeper than any object is$/, 1, 204],
+    ['deep braces over lines', '{"a":\n'.repeat(100_000), /^it is nested deeper/, 201, 1],
+    ['deep sequences in a line', `${'- '.repeat(10_000)}x`, /^it is nested deeper/, 1],
+    [
+      'deep maps over lines',
+      Array.from({ length: 2_000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
+      /^it is nested deeper/,
+    ],
+    ['a key twice', 'a: 1\nb: 2\na: 3\n', /^Map keys must be unique/, 3, 1],
+    ['a tab for indentation', 'a:\n\tb: 1\n', /[Tt]abs/],
+    ['an open quote', 'a: "x\n', /Missing closing "quote/],
+    ['a line of dashes and letters', `a: ${'a'.repeat(1_000)}${'-'.repeat(2_000_000)}`, /^$/],
+  ]
+  for (const [story, text, problem, line, column] of rows) {
+    const usage = process.cpuUsage()
+    const answer = read(text)
+    const { user } = process.cpuUsage(usage)
+    t.match('problem' in answer ? answer.problem : '', problem, story)
+    if (line !== undefined) t.match(answer, { line, ...(column === undefined ? {} : { column }) }, story)
+    t.ok(user < 10e6, `${story}: ${user / 1e6} s`)
+  }
+})
+
+t.test('a document has a value, or is empty', async (t) => {
+  t.strictSame(read('a: [1, {b: c}]'), { value: { a: [1, { b: 'c' }] } })
+  t.strictSame(read('{"a": "]"}'), { value: { a: ']' } })
+  t.strictSame(read('# nothing\n'), { value: null })
+})
+
+t.test('the line of a problem is that of the source', async (t) => {
+  const [, second] = documents('a: 1\n---\nb: 1\nb: 2\n')
+  t.match(readDocument(second as NonNullable<typeof second>), { source: 'a.yaml', line: 4, column: 1 })
+})
+
+t.test('a field has steps', async (t) => {
+  t.strictSame(stepsOf('spec.http[0].match[12].port'), ['spec', 'http', 0, 'match', 12, 'port'])
+  t.strictSame(stepsOf('kind'), ['kind'])
+})
+
+t.test('where a value stands, or what it would stand in', async (t) => {
+  const text = [
+    'metadata: {name: a}',
+    'spec:',
+    '  http:',
+    '    - match:',
+    '        - port: 3111 # x',
+    '      long: |',
+    '        ab',
+    '        c',
+    '',
+  ].join('\n')
+  const [, document] = documents(`a: 1\n---\n${text}`)
+  const at = (field: string) => {
+    const [place] = positionsOf(document as NonNullable<typeof document>, [stepsOf(field)])
+    return [place?.position.line, place?.position.column, place?.length, place?.excerpt]
+  }
+  t.strictSame(at('metadata.name'), [3, 18, 1, 'metadata: {name: a}'])
+  t.strictSame(at('spec.http[0].match[0].port'), [7, 17, 4, '        - port: 3111 # x'])
+  t.strictSame(at('spec.http[0].match[0]'), [7, 11, 1, '        - port: 3111 # x'])
+  t.strictSame(at('spec.http[0].match[0].sniHosts[3]'), [7, 11, 1, '        - port: 3111 # x'], 'its map')
+  t.strictSame(at('spec.http[0].long').slice(0, 3), [8, 13, 1], 'the first line of several')
+  t.strictSame(at('other'), [3, 1, 1, 'metadata: {name: a}'])
+  const [empty] = documents('')
+  t.match(positionsOf(empty as NonNullable<typeof empty>, [['a']]), [
+    { position: { line: 1, column: 1 }, length: 1, excerpt: '' },
+  ])
+})
