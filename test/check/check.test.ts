@@ -2,6 +2,7 @@ import t from 'tap'
 import { parseAllDocuments } from 'yaml'
 import { type CheckOptions, check, isAtLeast } from '../../src/check/check.ts'
 import type { Outcome } from '../../src/rules/judge.ts'
+import { NamePattern } from '../../src/rules/name-pattern.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { readRuleFixtures } from '../fixtures/rules.ts'
 import { startFakeApiServer } from '../support/fake-api-server.ts'
@@ -129,7 +130,13 @@ t.test('whether a namespace that is not given belongs to the mesh can be said', 
 
 t.test('an exemption is a warning, and says why', async (t) => {
   const text = 'apiVersion: v1\nkind: Service\nmetadata: { name: a }\nspec: { ports: [{ name: http, port: 80 }] }'
-  const exemption = { rules: [/.*/], namespaces: [/.*/], names: [/.*/], reason: 'because', expires: undefined }
+  const exemption = {
+    rules: [new NamePattern('*')],
+    namespaces: [new NamePattern('*')],
+    names: [new NamePattern('*')],
+    reason: 'because',
+    expires: undefined,
+  }
   const { issues } = await check(sourceOf(text), { ...options, policy: { ...defaultPolicy, exemptions: [exemption] } })
   t.match(issues, [{ severity: 'warning', note: /because/ }])
 })
