@@ -25,6 +25,8 @@ export type Issue = {
   object: string
   rule: string
   field: string
+  /** What it is about, by name. With rule and object it tells whether another report has the same issue, wherever that stands. */
+  about: string
   problem: string
   reason: string
   fix: string
@@ -36,6 +38,8 @@ export type Report = {
   issues: readonly Issue[]
   /** What could not be read, and so was not checked. */
   unreadable: readonly Unreadable[]
+  /** All that was read, in its order, and the Services and VirtualServices in each, whether or not there is anything wrong with them. */
+  sources: readonly { name: string; objects: readonly string[] }[]
   /** How many objects there were that rules know, and how many of them are Services and VirtualServices. */
   objects: number
   judged: number
@@ -58,7 +62,11 @@ export type CheckOptions = {
 /** The rule of what is no object that rules read but looks like one. It judges manifests and no objects, so it is none of the table. */
 export const nearMissRule = 'manifest-kind'
 
-const severities: { readonly [A in Outcome['action']]: Severity } = { deny: 'error', warn: 'warning', audit: 'note' }
+export const severities: { readonly [A in Outcome['action']]: Severity } = {
+  deny: 'error',
+  warn: 'warning',
+  audit: 'note',
+}
 
 const rank: readonly Severity[] = ['note', 'warning', 'error']
 
@@ -79,6 +87,7 @@ const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
     object: 'manifest',
     rule: nearMissRule,
     field: 'kind',
+    about: nearMiss.problem,
     problem: nearMiss.problem,
     reason: 'the API server refuses it, and nobody has checked what is in it',
     fix: nearMiss.fix,
@@ -105,6 +114,8 @@ const outcomesOf = (
 
 const isJudged = ({ kind }: KnownObject): boolean => kind === 'Service' || kind === 'VirtualService'
 
+const nameOf = ({ kind, object }: KnownObject): string => `${kind} ${formatName(object)}`
+
 /** What the rules say of an object: as the webhook does, but for what mutation does first, and what nobody can know from here. */
 const judge = (
   located: Located,
@@ -112,18 +123,18 @@ const judge = (
   view: ClusterView,
   { policy, complete }: Pick<CheckOptions, 'policy' | 'complete'>,
 ): Unplaced[] => {
-  const { kind, object } = located.known
   const circumstances = { view, policy, dryRun: false, batch: false, claimed: false, now: new Date() }
   return outcomesOf(located, present, circumstances)
     .filter(({ fromMutation, missing }) => !fromMutation && (complete || !missing))
-    .map(({ action, rule, field, problem, reason, fix, note }) => ({
+    .map(({ action, rule, field, about, problem, reason, fix, note }) => ({
       located,
       field,
       issue: {
         severity: severities[action],
-        object: `${kind} ${formatName(object)}`,
+        object: nameOf(located.known),
         rule,
         field,
+        about,
         problem,
         reason,
         fix,
@@ -191,10 +202,17 @@ export const check = async (sources: AsyncIterable<Source | Unreadable>, options
   }
   unplaced.push(...(await judgeAll(located, options)))
   const bySource = Map.groupBy(place(unplaced), ({ source }) => source)
+  const judged = located.filter(({ known }) => isJudged(known))
+  const judgedBySource = Map.groupBy(judged, ({ document }) => document.source.name)
+  const names = [...new Set(order)]
   return {
-    issues: [...new Set(order)].flatMap((source) => (bySource.get(source) ?? []).sort(byPlace)),
+    issues: names.flatMap((name) => (bySource.get(name) ?? []).sort(byPlace)),
     unreadable,
+    sources: names.map((name) => ({
+      name,
+      objects: (judgedBySource.get(name) ?? []).map(({ known }) => nameOf(known)),
+    })),
     objects: located.length,
-    judged: located.filter(({ known }) => isJudged(known)).length,
+    judged: judged.length,
   }
 }
