@@ -2,6 +2,7 @@
 import { type AddressList, addressList } from '../src/address-list/address-list.ts'
 import { formats } from '../src/address-list/format.ts'
 import { stateNames, states } from '../src/address-list/states.ts'
+import { checkReportSchema } from '../src/check/formats/json-schema.ts'
 import { configurationSchema } from '../src/config/schema.ts'
 import { rules } from '../src/rules/index.ts'
 import { defaultPolicy } from '../src/rules/policy.ts'
@@ -181,6 +182,7 @@ export const generatedPages = async (): Promise<Map<string, string>> => {
     ['docs/metrics.md', await metricsPage()],
     ['docs/addresses.md', await addressesPage()],
     ['docs/configuration.schema.json', `${JSON.stringify(configurationSchema, undefined, 2)}\n`],
+    ['docs/check-report.schema.json', `${JSON.stringify(checkReportSchema, undefined, 2)}\n`],
   ])
   for (const rule of rules) pages.set(`docs/rules/${rule.id}.md`, rulePage(rule, fixtures.get(rule.id) as RuleFixture))
   return pages

@@ -1,4 +1,8 @@
 import type { Report } from '../check.ts'
+import { formatGitHub } from './github.ts'
+import { formatJSON } from './json.ts'
+import { formatJUnit } from './junit.ts'
+import { formatSARIF } from './sarif.ts'
 import { formatText } from './text.ts'
 
 /** What a format may need beside the report. */
@@ -8,8 +12,13 @@ export type Surroundings = {
   docsURL: string
 }
 
+/** How a report can be written. */
 export const formats = {
   text: (report: Report, { isTerminal }: Surroundings): string => formatText(report, isTerminal),
+  json: formatJSON,
+  sarif: formatSARIF,
+  junit: formatJUnit,
+  github: formatGitHub,
 } satisfies Record<string, (report: Report, surroundings: Surroundings) => string>
 
 export type Format = keyof typeof formats

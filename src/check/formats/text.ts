@@ -1,6 +1,7 @@
 import { printable, shorten } from '../../rules/message.ts'
 import type { Issue, Report, Severity } from '../check.ts'
 import type { Unreadable } from '../sources.ts'
+import { countOf } from './shown.ts'
 
 /** How long a line of an excerpt may be. */
 const maxExcerpt = 160
@@ -12,7 +13,7 @@ type Paint = (text: string, colour: string) => string
 
 const coloured: Paint = (text, colour) => `\u001b[${colour}m${text}\u001b[0m`
 
-const plain: Paint = (text) => text
+export const plain: Paint = (text) => text
 
 /** A line of a manifest with what is meant marked below it. A long one is cut, and begins where there is something to see. */
 const excerptOf = ({ excerpt, position, length }: Issue, paint: Paint, colour: string): string[] => {
@@ -27,7 +28,7 @@ const excerptOf = ({ excerpt, position, length }: Issue, paint: Paint, colour: s
   ]
 }
 
-const textOfIssue = (issue: Issue, paint: Paint): string => {
+export const textOfIssue = (issue: Issue, paint: Paint): string => {
   const { severity, source, position, problem, reason, fix, rule, object, note } = issue
   const colour = colours[severity]
   const head = `${printable(source)}:${position.line}:${position.column}: ${paint(severity, colour)}: `
@@ -43,23 +44,28 @@ const textOfIssue = (issue: Issue, paint: Paint): string => {
 
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
-const textOfUnreadable = ({ source, line, column, problem }: Unreadable, paint: Paint): string =>
+export const textOfUnreadable = ({ source, line, column, problem }: Unreadable, paint: Paint): string =>
   `${printable(source)}:${line}:${column}: ${paint('unreadable', colours.error)}: ${shorten(printable(problem), 1_000)}\n`
 
-/** Like a compiler: where, what, the very line, why and what to type; at the end how much there was. */
-export const formatText = ({ issues, unreadable, judged, objects }: Report, isTerminal: boolean): string => {
-  const paint = isTerminal ? coloured : plain
-  const of = (severity: Severity) => issues.filter((issue) => issue.severity === severity).length
+/** How much there was, in one line. */
+export const summaryOf = ({ issues, unreadable, judged, objects }: Report): string => {
+  const notes = countOf(issues, 'note')
   const found = [
-    count(of('error'), 'error'),
-    count(of('warning'), 'warning'),
-    ...(of('note') > 0 ? [count(of('note'), 'note')] : []),
+    count(countOf(issues, 'error'), 'error'),
+    count(countOf(issues, 'warning'), 'warning'),
+    ...(notes > 0 ? [count(notes, 'note')] : []),
   ]
   const unread = unreadable.length > 0 ? [`${count(unreadable.length, 'document')} unreadable`] : []
+  return `${[...found, ...unread].join(', ')} in ${judged === 1 ? '1 Service or VirtualService' : `${judged} Services and VirtualServices`} (${count(objects, 'object')})`
+}
+
+/** Like a compiler: where, what, the very line, why and what to type; at the end how much there was. */
+export const formatText = (report: Report, isTerminal: boolean): string => {
+  const paint = isTerminal ? coloured : plain
   return [
-    ...issues.map((issue) => textOfIssue(issue, paint)),
-    ...unreadable.map((one) => textOfUnreadable(one, paint)),
-    `${[...found, ...unread].join(', ')} in ${judged === 1 ? '1 Service or VirtualService' : `${judged} Services and VirtualServices`} (${count(objects, 'object')})`,
+    ...report.issues.map((issue) => textOfIssue(issue, paint)),
+    ...report.unreadable.map((one) => textOfUnreadable(one, paint)),
+    summaryOf(report),
     '',
   ].join('\n')
 }

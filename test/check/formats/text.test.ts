@@ -11,13 +11,14 @@ const issue: Issue = {
   object: 'Service shop/a',
   rule: 'service-port-80',
   field: 'spec.ports[0].port',
+  about: '80',
   problem: 'it is wrong',
   reason: 'it fails',
   fix: 'mend it',
 }
 
 const linesOf = (overrides: Partial<Issue>) =>
-  formatText({ issues: [{ ...issue, ...overrides }], unreadable: [], objects: 1, judged: 1 }, false).split('\n')
+  formatText({ issues: [{ ...issue, ...overrides }], unreadable: [], sources: [], objects: 1, judged: 1 }, false).split('\n')
 
 t.test('what is meant is marked below its line', async (t) => {
   t.strictSame(linesOf({}).slice(0, 3), [
@@ -60,7 +61,7 @@ t.test('what a terminal would obey is not written', async (t) => {
 
 t.test('the last line counts', async (t) => {
   const count = (severity: Issue['severity'], judged: number, objects: number) =>
-    formatText({ issues: [{ ...issue, severity }], unreadable: [], judged, objects }, false)
+    formatText({ issues: [{ ...issue, severity }], unreadable: [], sources: [], judged, objects }, false)
       .split('\n')
       .at(-2)
   t.equal(count('error', 1, 1), '1 error, 0 warnings in 1 Service or VirtualService (1 object)')
