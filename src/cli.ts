@@ -1,10 +1,11 @@
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import packageManifest from '../package.json' with { type: 'json' }
 import { type AddressListOptions, showAddresses } from './address-list/command.ts'
 import { formats } from './address-list/format.ts'
 import { stateNames, states } from './address-list/states.ts'
 import { type CheckFlags, parseTarget, runCheck, type Target } from './check/command.ts'
 import { formatNames } from './check/formats/index.ts'
+import { completionScripts, type Shell } from './completion.ts'
 import { ConfigurationError } from './config/load.ts'
 import { readPolicy } from './config/read.ts'
 import { describeRules, explainRule, rulesLike, ruleTables } from './rules/describe.ts'
@@ -146,10 +147,10 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
         .choices(['selected', 'ignored'])
         .default('selected'),
     )
-    .option(
-      '-o, --output <FORMAT[=FILE]>',
-      `how to write it, and where; repeatable; ${formatNames.join(', ')}`,
-      targets,
+    .addOption(
+      new Option('-o, --output <FORMAT[=FILE]>', 'how to write it, and where; repeatable')
+        .choices(formatNames)
+        .argParser(targets),
     )
     .addOption(new Option('--fail-on <ACTION>', 'what is a failure').choices(['deny', 'warn']).default('deny'))
     .action(
@@ -201,6 +202,11 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .action(async (flags: AddressListOptions) => {
       code = await runVips(flags, output)
     })
+  program
+    .command('completion')
+    .addArgument(new Argument('<SHELL>', 'the shell').choices(Object.keys(completionScripts)))
+    .description('print the script by which a shell completes our commands and options')
+    .action((shell: Shell) => output.out(completionScripts[shell](program)))
   try {
     await program.parseAsync(args, { from: 'user' })
     return code
