@@ -145,7 +145,7 @@ t.test('a Node that is too old is one sentence', async (t) => {
   t.strictSame(await meshvip.ended(), { code: 2, signal: null })
   t.equal(
     meshvip.stderr,
-    'meshvip: Node 24 or newer is needed, and this is 20.20.2: install it, or on Linux use "npm start" after "npm ci", which brings one along\n',
+    'meshvip: Node 24 or newer is needed, and this is 20.20.2: install it, or in a checkout on Linux use "npm start" after "npm ci", which brings one along\n',
   )
   t.equal(meshvip.stdout, '')
 })
