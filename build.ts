@@ -72,4 +72,7 @@ export const bundle = async (outfile: string, { sourcemap }: { sourcemap: 'linke
   await appendFile(`${outfile}.LEGAL.txt`, licenses.map((text) => `\n${'-'.repeat(80)}\n${text}\n`).join(''))
 }
 
-if (import.meta.main) await bundle(process.argv[2] ?? 'dist/meshvip.js', { sourcemap: 'linked' })
+if (import.meta.main) {
+  const [outfile = 'dist/meshvip.js'] = process.argv.slice(2)
+  await bundle(outfile, { sourcemap: 'linked' })
+}
