@@ -22,13 +22,14 @@ const flatten = (value: unknown, path: Path): { value: unknown; path: Path }[] =
   return fields.list('items', (item) => item.value).flatMap((item, index) => flatten(item, [...path, 'items', index]))
 }
 
-/** Whether two texts are one letter apart: one is left out, put in, or another. */
+/** Whether two texts are one slip apart: a letter is left out, put in, or another, or two have changed places. */
 const isSlip = (a: string, b: string): boolean => {
   if (Math.abs(a.length - b.length) > 1) return false
   let same = 0
   while (same < Math.min(a.length, b.length) && a[same] === b[same]) same++
   const [restA, restB] = [a.slice(same), b.slice(same)]
-  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1)
+  const isSwapped = restA[0] === restB[1] && restA[1] === restB[0] && restA.slice(2) === restB.slice(2)
+  return isSwapped || restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1)
 }
 
 const isNear = (written: string, meant: string): boolean =>

@@ -136,6 +136,10 @@ t.test('where a value stands, or what it would stand in', async (t) => {
   t.strictSame(at('spec.http[0].match[0].sniHosts[3]'), [7, 11, 1, '        - port: 3111 # x'], 'its map')
   t.strictSame(at('spec.http[0].long').slice(0, 3), [8, 13, 1], 'the first line of several')
   t.strictSame(at('other'), [3, 1, 1, 'metadata: {name: a}'])
+  const [crlf] = documents('a: 1\r\nb: 2\r\n')
+  t.match(positionsOf(crlf as NonNullable<typeof crlf>, [['b']]), [
+    { position: { line: 2, column: 4 }, excerpt: 'b: 2' },
+  ])
   const [empty] = documents('')
   t.match(positionsOf(empty as NonNullable<typeof empty>, [['a']]), [
     { position: { line: 1, column: 1 }, length: 1, excerpt: '' },

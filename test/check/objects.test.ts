@@ -60,6 +60,7 @@ t.test('what is nearly an object is told', async (t) => {
     ['networking.istio.io/v1', 'VirtualServce', 'write apiVersion: networking.istio.io/v1 and kind: VirtualService'],
     ['networking.istio.io/v1', 'VirtuallService', 'write apiVersion: networking.istio.io/v1 and kind: VirtualService'],
     ['networking.istio.io/v1', 'VirtualServixe', 'write apiVersion: networking.istio.io/v1 and kind: VirtualService'],
+    ['v1', 'Servcie', 'write apiVersion: v1 and kind: Service'],
     ['network.istio.io/v1', 'VirtualService', undefined],
     ['networkin.istio.io/v1', 'VirtualService', 'write apiVersion: networking.istio.io/v1 and kind: VirtualService'],
     ['v1', 'service', 'write apiVersion: v1 and kind: Service'],

@@ -18,7 +18,9 @@ const issue: Issue = {
 }
 
 const linesOf = (overrides: Partial<Issue>) =>
-  formatText({ issues: [{ ...issue, ...overrides }], unreadable: [], sources: [], objects: 1, judged: 1 }, false).split('\n')
+  formatText({ issues: [{ ...issue, ...overrides }], unreadable: [], sources: [], objects: 1, judged: 1 }, false).split(
+    '\n',
+  )
 
 t.test('what is meant is marked below its line', async (t) => {
   t.strictSame(linesOf({}).slice(0, 3), [
