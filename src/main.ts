@@ -10,5 +10,5 @@ for (const stream of [process.stdout, process.stderr]) {
 process.exitCode = await run(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
-  isTerminal: { out: process.stdout.isTTY && (process.env.NO_COLOR ?? '') === '', err: process.stderr.isTTY },
+  isTerminal: { out: process.stdout.isTTY, err: process.stderr.isTTY },
 })

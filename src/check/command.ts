@@ -112,7 +112,10 @@ export const runCheck = async (paths: readonly string[], flags: CheckFlags, term
   const { docsURL } = policy
   const targets = output.length === 0 ? [{ format: 'text' as const }] : output
   for (const { format, file } of targets) {
-    const text = formats[format](report, { isTerminal: file === undefined && terminal.isTerminal.out, docsURL })
+    const text = formats[format](report, {
+      isTerminal: file === undefined && terminal.isTerminal.out && !process.env.NO_COLOR,
+      docsURL,
+    })
     if (file === undefined) terminal.out(text)
     else await write(file, text)
   }

@@ -126,7 +126,7 @@ export const positionsOf = (
     const [from, to] = node?.range ?? [0, 0]
     const at = lines.linePos(from)
     const position = { line: line + at.line - 1, column: at.col }
-    const excerpt = all[at.line - 1] ?? ''
+    const excerpt = all[at.line - 1] as string
     // One line of it is marked, and of what is not there but a point.
     const length = isWhole && isScalar(node) ? Math.min(to - from, excerpt.length - position.column + 1) : 1
     return { position, length: Math.max(length, 1), excerpt }

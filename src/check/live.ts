@@ -47,8 +47,9 @@ export const readPresent = async (
         const service = view.service(object)
         return service && { kind, object: service }
       }
-      const virtualService = kind === 'VirtualService' ? view.virtualService(object) : undefined
-      return virtualService && { kind: 'VirtualService', object: virtualService }
+      if (kind !== 'VirtualService') return undefined
+      const virtualService = view.virtualService(object)
+      return virtualService && { kind, object: virtualService }
     }),
   )
 }

@@ -1,4 +1,4 @@
-import { Fields, MalformedObject } from '../api/fields.ts'
+import { Fields } from '../api/fields.ts'
 import { type Kind, type KnownObject, kinds, parseObject } from '../api/kinds.ts'
 import { type Document, type Path, readDocument } from './documents.ts'
 import type { Unreadable } from './sources.ts'
@@ -77,7 +77,7 @@ export const objectsOf = (document: Document, namespace: string): Found | Unread
     }
     return found
   } catch (error) {
-    if (!(error instanceof MalformedObject)) throw error
-    return { source: document.source.name, line: document.line, column: 1, problem: error.message }
+    // A MalformedObject.
+    return { source: document.source.name, line: document.line, column: 1, problem: (error as Error).message }
   }
 }

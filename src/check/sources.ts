@@ -11,6 +11,12 @@ export type Unreadable = { source: string; line: number; column: number; problem
 
 const fatal = new TextDecoder('utf-8', { fatal: true })
 
+/** Line and column of what comes after a text. */
+const endOf = (text: string): { line: number; column: number } => ({
+  line: text.split('\n').length,
+  column: text.length - text.lastIndexOf('\n'),
+})
+
 /** Line and column of the first byte that is no UTF-8. */
 const firstBadByte = (bytes: Uint8Array): { line: number; column: number } => {
   let [low, high] = [0, bytes.length]
@@ -24,8 +30,7 @@ const firstBadByte = (bytes: Uint8Array): { line: number; column: number } => {
       high = middle - 1
     }
   }
-  const before = new TextDecoder().decode(bytes.subarray(0, low), { stream: true }).split('\n')
-  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 }
+  return endOf(new TextDecoder().decode(bytes.subarray(0, low), { stream: true }))
 }
 
 /** Text that no API server could be sent: it is no UTF-8, or has characters that neither YAML nor JSON takes. */
@@ -38,12 +43,9 @@ const decode = (bytes: Uint8Array, name: string): Source | Unreadable => {
   }
   const nul = text.indexOf('\0')
   if (nul === -1) return { name, text }
-  const before = text.slice(0, nul).split('\n')
-  const column = (before.at(-1)?.length ?? 0) + 1
   return {
     source: name,
-    line: before.length,
-    column,
+    ...endOf(text.slice(0, nul)),
     problem: 'a NUL character, which no manifest has: is it a binary file?',
   }
 }

@@ -9,12 +9,13 @@ export type RuleDescription = Pick<Rule<never>, 'id' | 'kinds' | 'finds' | 'why'
 }
 
 export const describeRules = ({ actions, docsURL }: Policy): RuleDescription[] =>
-  rules.map(({ id, kinds, finds, why, defaults }) => ({
+  rules.map(({ id, kinds, finds, why }) => ({
     id,
     kinds,
     finds,
     why,
-    actions: actions.get(id) ?? defaults,
+    // Each rule has an entry.
+    actions: actions.get(id) as Rule<never>['defaults'],
     page: `${docsURL}/${id}`,
   }))
 
@@ -47,7 +48,7 @@ export const ruleTables = {
 const wrap = (text: string, width: number): string => {
   const lines = ['']
   for (const word of text.split(/\s+/)) {
-    const last = lines.at(-1) ?? ''
+    const last = lines.at(-1) as string
     if (last !== '' && last.length + 1 + word.length > width) lines.push(word)
     else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
   }

@@ -236,6 +236,23 @@ t.test('applied to a live cluster, what is given stands in place of what is ther
     ...(server.get('/api/v1/namespaces/shop/services/orders') as Raw),
     spec: { ports: [{ name: 'http', port: 80 }] },
   } as Raw)
+  server.put({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { namespace: 'shop', name: 'orders' },
+    spec: {
+      hosts: [full('orders')],
+      gateways: ['mesh'],
+      http: [{ route: [{ destination: { host: full('nobody') } }] }],
+    },
+  } as Raw)
+  const namespace = 'apiVersion: v1\nkind: Namespace\nmetadata: { name: shop, labels: { istio-injection: enabled } }'
+  const again = (await check(sourceOf(`${namespace}---\n${toNobody}`.replace('}---', '}\n---')), { ...options, live }))
+    .issues
+  t.match(
+    again.find(({ rule }) => rule === 'virtualservice-destination-unknown'),
+    { severity: 'warning', note: 'it was so before' },
+  )
   const old =
     'apiVersion: v1\nkind: Service\nmetadata: { name: orders, namespace: shop }\nspec: { ports: [{ name: http, port: 80 }] }'
   t.match((await check(sourceOf(old), { ...options, live })).issues, [

@@ -109,10 +109,19 @@ const run = async (t: Test, paths: string[], isTerminal: { out: boolean; err: bo
   return { code, out, err }
 }
 
+const noColor = (t: Test, value: string) =>
+  t.intercept(process.env, 'NO_COLOR', { value, configurable: true, enumerable: true, writable: true })
+
 t.test('on a terminal there are colours, and what takes long shows how far it has come', async (t) => {
+  noColor(t, '')
   const shown = await run(t, ['-'], { out: true, err: true })
   t.match(shown.out, '\u001b[31;1merror\u001b[0m: port 80')
   t.equal(shown.err, '\r\u001b[Kreading: 0 objects\r\u001b[K')
+})
+
+t.test('whoever wants no colours has none on a terminal either', async (t) => {
+  noColor(t, '1')
+  t.notMatch((await run(t, ['-'], { out: true, err: false })).out, '\u001b')
 })
 
 t.test('elsewhere there are none', async (t) => {
