@@ -109,8 +109,14 @@ const run = async (t: Test, paths: string[], isTerminal: { out: boolean; err: bo
   return { code, out, err }
 }
 
-const noColor = (t: Test, value: string) =>
-  t.intercept(process.env, 'NO_COLOR', { value, configurable: true, enumerable: true, writable: true })
+const noColor = (t: Test, value: string) => {
+  const before = process.env.NO_COLOR
+  process.env.NO_COLOR = value
+  t.teardown(() => {
+    if (before === undefined) delete process.env.NO_COLOR
+    else process.env.NO_COLOR = before
+  })
+}
 
 t.test('on a terminal there are colours, and what takes long shows how far it has come', async (t) => {
   noColor(t, '')
