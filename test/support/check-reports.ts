@@ -52,7 +52,7 @@ export const hostileTexts = [
   '\\\\server\\share\\x.yaml',
   '../up/x.yaml',
   './here/x.yaml',
-  '/root/of a/x[1].yaml?q#f%',
+  '/srv/of a/x[1].yaml?q#f%',
   '{{ .Values.host }}|^`',
   '__proto__',
   'x'.repeat(5_000),
