@@ -82,7 +82,7 @@ try {
   const rows = [['meshvip check', ours.seconds.toFixed(1), ours.megabytes.toFixed(0), String(found)]]
   const istioctl = await findOrBuildIstioctl(print)
   if (typeof istioctl === 'string') {
-    const theirs = await run(istioctl, ['analyze', '--use-kube=false', '--recursive', join(folder, 'manifests')])
+    const theirs = await run(istioctl, ['analyze', '--use-kube=false', join(folder, 'manifests')])
     const messages = theirs.out
       .split('\n')
       .filter((line) => line.startsWith('Error') || line.startsWith('Warning')).length
