@@ -4,6 +4,7 @@ import { formats } from '../src/address-list/format.ts'
 import { stateNames, states } from '../src/address-list/states.ts'
 import { checkReportSchema } from '../src/check/formats/json-schema.ts'
 import { configurationSchema } from '../src/config/schema.ts'
+import { cell, describeRules, ruleTables } from '../src/rules/describe.ts'
 import { rules } from '../src/rules/index.ts'
 import { defaultPolicy } from '../src/rules/policy.ts'
 import { createMetrics, observeAddresses, observeView } from '../src/server/metrics.ts'
@@ -15,9 +16,6 @@ export const madeBy = (script: string): string =>
   `<!-- Made by \`npm run ${script}\`; change the source and not this page. -->\n`
 
 const header = madeBy('docs')
-
-/** A table cell: typographic quotes of source texts stay, bars do not. */
-export const cell = (text: string): string => text.replaceAll('|', '\\|')
 
 const rulePage = (rule: (typeof rules)[number], { bad, good, action, finding }: RuleFixture): string => `${header}
 # ${rule.id}
@@ -67,15 +65,7 @@ rules:
 const rulesIndex = (): string => `${header}
 # Rules
 
-| rule | kind | virtual host | other | what it finds |
-| --- | --- | --- | --- | --- |
-${rules
-  .map(
-    ({ id, kinds, defaults, finds }) =>
-      `| [${id}](${id}.md) | ${kinds.join(', ')} | ${defaults.virtualHost} | ${defaults.other} | ${cell(finds)} |`,
-  )
-  .join('\n')}
-`
+${ruleTables.markdown(describeRules(defaultPolicy).map((rule) => ({ ...rule, page: `${rule.id}.md` })))}`
 
 type Property = { description?: string; type?: string; enum?: readonly string[]; default?: unknown }
 

@@ -1,7 +1,9 @@
 /** The page of what is said of mistakes without us, and what comes of them. A test fails where it is not as this makes it. */
+
+import { cell } from '../src/rules/describe.ts'
 import { causeText } from '../src/rules/message.ts'
 import type { Met, Mistake } from '../test/istio/mistakes.ts'
-import { cell, madeBy } from './pages.ts'
+import { madeBy } from './pages.ts'
 
 const code = (text: string): string => `\`${text}\``
 

@@ -1,7 +1,7 @@
 import { type Address, parseAddress } from '../api/address.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { Policy } from '../rules/policy.ts'
-import { virtualHostBy } from '../rules/virtual-host.ts'
+import { isVirtualHost } from '../rules/virtual-host.ts'
 import type { ClusterView } from '../view/view.ts'
 import {
   type Addresses,
@@ -100,13 +100,9 @@ const inNumericalOrder = (records: readonly AddressRecord[]): AddressRecord[] =>
  * Service alone, and one with endpoints made by hand, or in a namespace that is none of the mesh's, may have any.
  */
 export const addressList = (view: ClusterView & Addresses, policy: Policy): AddressList => {
-  const isVirtualHost = (name: NamespacedName): boolean => {
-    const service = view.service(name)
-    return service !== undefined && virtualHostBy(service, view, policy) !== undefined
-  }
   const records = ledger(view, policy).flatMap((record) => {
     if (record.state !== 'outside') return [record]
-    const services = record.services.filter(isVirtualHost)
+    const services = record.services.filter((name) => isVirtualHost(name, view, policy))
     return services.length === 0 ? [] : [{ ...record, services }]
   })
   return {

@@ -19,7 +19,8 @@ export const describeRules = ({ actions, docsURL }: Policy): RuleDescription[] =
     page: `${docsURL}/${id}`,
   }))
 
-const cell = (text: string): string => text.replaceAll('|', '\\|')
+/** A cell of a table in Markdown. */
+export const cell = (text: string): string => text.replaceAll('|', '\\|')
 
 /** The table of the rules, each in one way of writing it. */
 export const ruleTables = {

@@ -1,4 +1,4 @@
-import { sameName } from '../api/metadata.ts'
+import { type NamespacedName, sameName } from '../api/metadata.ts'
 import { mayBeVirtualHost, type Service } from '../api/service.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isOnMesh } from '../istio/client.ts'
@@ -38,6 +38,12 @@ export const virtualHostBy = (
   const endpoints = view.endpoints(service)
   const hasEndpoints = slices.some(({ madeByHand }) => madeByHand) || endpoints?.madeByHand === true
   return hasEndpoints ? undefined : 'inference'
+}
+
+/** Whether there is a Service of this name, and it is a virtual host. */
+export const isVirtualHost = (name: NamespacedName, view: ClusterView, policy: Policy): boolean => {
+  const service = view.service(name)
+  return service !== undefined && virtualHostBy(service, view, policy) !== undefined
 }
 
 /** Whose business a VirtualService is: a virtual host's, another Service's on the mesh, or none of ours. */

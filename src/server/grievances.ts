@@ -1,7 +1,7 @@
 import { formatName, type NamespacedName } from '../api/metadata.ts'
 import type { EventRecorder } from '../kubernetes/event-recorder.ts'
 import type { Policy } from '../rules/policy.ts'
-import { virtualHostBy } from '../rules/virtual-host.ts'
+import { isVirtualHost } from '../rules/virtual-host.ts'
 import type { Cluster } from '../view/view.ts'
 import type { Grievance } from '../vip/janitor.ts'
 import { formatPools } from '../vip/pools.ts'
@@ -75,22 +75,23 @@ export class Grievances {
    */
   async #outside(grievances: readonly Grievance[], signal: AbortSignal): Promise<Complaint[]> {
     const { cluster, policy } = this.#options
-    const { pools } = policy()
-    return cluster.ask((view) => {
-      const isVirtualHost = (name: NamespacedName): boolean => {
-        const service = view.service(name)
-        return service !== undefined && virtualHostBy(service, view, policy()) !== undefined
-      }
-      return grievances.flatMap(({ address, services }) =>
-        services.filter(isVirtualHost).map((service) => ({
-          service,
-          address,
-          reason: 'AddressOutsidePools',
-          note:
-            `${address} is in no pool (${formatPools(pools)}): anybody may take it. Take it out of spec.externalIPs: a free ` +
-            'address of a pool is written in',
-        })),
-      )
-    }, signal)
+    const inForce = policy()
+    const { pools } = inForce
+    return cluster.ask(
+      (view) =>
+        grievances.flatMap(({ address, services }) =>
+          services
+            .filter((name) => isVirtualHost(name, view, inForce))
+            .map((service) => ({
+              service,
+              address,
+              reason: 'AddressOutsidePools',
+              note:
+                `${address} is in no pool (${formatPools(pools)}): anybody may take it. Take it out of spec.externalIPs: a free ` +
+                'address of a pool is written in',
+            })),
+        ),
+      signal,
+    )
   }
 }

@@ -13,6 +13,9 @@ const maxObjects = { ofNamespace: 20, ofKind: 100 }
 /** One round reads all that was asked; what is asked because of an answer takes another. No rule nests this deep. */
 const maxRounds = 10
 
+/** The claims that are ours. */
+const ownClaims = { labels: `${managedByLabel}=${managedBy}` }
+
 /** Something to be read: one object or a few, or `all` of a kind or of its namespace. */
 type Want = { kind: Kind; namespace: string; all: boolean; read: () => Promise<void> }
 
@@ -183,7 +186,7 @@ export class ReadThroughView implements ClusterView {
   #wantHolders(): void {
     this.#wantAll('Service')
     this.#wantAll('ServiceEntry')
-    this.#wantAll('IPAddress', { labels: `${managedByLabel}=${managedBy}` })
+    this.#wantAll('IPAddress', ownClaims)
   }
 
   /** Every address that somebody has, and who. */
@@ -204,7 +207,7 @@ export class ReadThroughView implements ClusterView {
 
   claimsOf(service: NamespacedName) {
     // From here on claim() knows our own claims only. Whoever asks this wants an address, and finds out about others by conflict.
-    this.#wantAll('IPAddress', { labels: `${managedByLabel}=${managedBy}` })
+    this.#wantAll('IPAddress', ownClaims)
     return this.store.claimsOf(service)
   }
 }

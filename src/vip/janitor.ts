@@ -13,8 +13,8 @@ export type JanitorTimes = {
   /** How often it looks. */
   interval: number
   /**
-   * How long a claim must have been orphaned and untouched until it is released, and again until it is deleted. Longer than any admission that relies on it can last: the API server gives
-   * a request 60 s (apiserver pkg/server/config.go, RequestTimeout).
+   * How long a claim must have been orphaned and untouched until it is released, and again until it is deleted. Longer than any
+   * admission that relies on it can last: the API server gives a request 60 s (apiserver pkg/server/config.go, RequestTimeout).
    */
   grace: number
 }
@@ -52,6 +52,10 @@ const creationOf = (object: unknown) => {
   const fields = new Fields(object)
   return { ...readName(fields), created: fields.object('metadata').string('creationTimestamp') ?? '' }
 }
+
+/** Whether a Service as the API server has it, undefined where there is none, lists an address. */
+const lists = (service: unknown, address: string): boolean =>
+  service !== undefined && parseService(service).externalIPs.includes(address)
 
 const isGrievance = (record: AddressRecord): record is Grievance =>
   record.state === 'duplicate' || record.state === 'outside'
@@ -145,9 +149,7 @@ export class Janitor {
   /** Claims an address for the first of the Services that list it, oldest first. */
   async #adopt(address: string, services: readonly NamespacedName[], signal: AbortSignal): Promise<void> {
     const present = await Promise.all(services.map((service) => this.#options.client.get('Service', service, signal)))
-    const listing = present.filter(
-      (service) => service !== undefined && parseService(service).externalIPs.includes(address),
-    )
+    const listing = present.filter((service) => lists(service, address))
     const [oldest] = listing.map(creationOf).sort(oldestFirst)
     if (oldest === undefined) return
     const { claims, onAdopted } = this.#options
@@ -155,7 +157,6 @@ export class Janitor {
   }
 
   async #isListed(address: string, service: NamespacedName, signal: AbortSignal): Promise<boolean> {
-    const present = await this.#options.client.get('Service', service, signal)
-    return present !== undefined && parseService(present).externalIPs.includes(address)
+    return lists(await this.#options.client.get('Service', service, signal), address)
   }
 }

@@ -1,5 +1,4 @@
-import type { AddressRange } from '../api/address.ts'
-import { covers, parseAddress } from '../api/address.ts'
+import { type AddressRange, covers, parseAddress } from '../api/address.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import { formatName, type NamespacedName, sameName } from '../api/metadata.ts'
 import { mayBeVirtualHost, type Service } from '../api/service.ts'
