@@ -1,6 +1,5 @@
 import { createServer } from 'node:https'
 import { json } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
@@ -38,9 +37,13 @@ const gate = () => {
   }
 }
 
-/** A janitor beside the webhook's own, which is in no hurry here. It sees a claim that nobody needs, whatever there is. */
-const startJanitor = (t: Test, cluster: Cluster, orphan: { address: string; of: string }, grace: number) => {
+/**
+ * A janitor beside the webhook's own, which is in no hurry here. It sees a claim that nobody needs, whatever there is. It has looked
+ * once, and looks again only when told to.
+ */
+const startJanitor = async (t: Test, cluster: Cluster, orphan: { address: string; of: string }, grace: number) => {
   const deletion = gate()
+  let look = gate()
   const answers: string[] = []
   class Paused extends KubernetesClient {
     override async delete(...args: Parameters<KubernetesClient['delete']>): Promise<unknown> {
@@ -54,7 +57,7 @@ const startJanitor = (t: Test, cluster: Cluster, orphan: { address: string; of: 
     }
   }
   const client = new Paused(loadKubeConfig(cluster.kubeconfig))
-  const clock = { now: 0, looks: 0 }
+  const clock = { now: 0 }
   const collected: string[] = []
   const janitor = new Janitor({
     client,
@@ -62,11 +65,9 @@ const startJanitor = (t: Test, cluster: Cluster, orphan: { address: string; of: 
     records: () => ledger(storeOf(claim(orphan.address, orphan.of)), defaultPolicy),
     onCollected: (address) => collected.push(address),
     onAdopted: () => {},
-    onLook: async () => {
-      clock.looks++
-    },
+    onLook: () => look.pass(),
     onError: (error) => t.fail(String(error)),
-    times: { interval: 20, grace },
+    times: { interval: 1, grace },
     now: () => clock.now,
   })
   const stop = new AbortController()
@@ -74,11 +75,16 @@ const startJanitor = (t: Test, cluster: Cluster, orphan: { address: string; of: 
   t.teardown(async () => {
     deletion.open()
     stop.abort()
+    look.open()
     await running
   })
   const looksAgain = async () => {
-    for (const enough = clock.looks + 2; clock.looks < enough; ) await sleep(10)
+    const before = look
+    look = gate()
+    before.open()
+    await look.reached
   }
+  await look.reached
   return { deletion, answers, collected, clock, looksAgain }
 }
 
@@ -150,7 +156,8 @@ await testOnCluster('a janitor and an admission at once', async (t, cluster) => 
     'a Service that is made again between the last look at it and the deletion of its claim keeps it',
     async (t) => {
       const orphan = await leaveClaim(t, cluster, 'orders')
-      const { deletion, answers, collected } = startJanitor(t, cluster, orphan, 0)
+      const { deletion, answers, looksAgain, collected } = await startJanitor(t, cluster, orphan, 0)
+      void looksAgain()
       await deletion.reached
       await admits(t, cluster, serviceManifest('shop', 'orders', { ports: goodPorts }), 'it is made again')
       deletion.open()
@@ -165,8 +172,7 @@ await testOnCluster('a janitor and an admission at once', async (t, cluster) => 
   await t.test('one that is claimed for and not stored yet keeps its claim, though it was ripe before', async (t) => {
     const orphan = await leaveClaim(t, cluster, 'carts')
     const store = await holdStores(t, cluster)
-    const { clock, looksAgain, collected } = startJanitor(t, cluster, orphan, 75_000)
-    await looksAgain()
+    const { clock, looksAgain, collected } = await startJanitor(t, cluster, orphan, 75_000)
     const storing = submit(cluster, ['create'], serviceManifest('shop', 'carts', { ports: goodPorts }, held))
     await store.reached
     clock.now = 76_000
