@@ -7,6 +7,10 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
+// Nothing is left to do: output is written, connections are closed. Where some had been reset, Node now and then spins for ever when it
+// ends by itself and cleans up (nodejs/node issue 47748), and a pod would be killed for it.
+process.once('beforeExit', () => process.exit())
+
 process.exitCode = await run(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
