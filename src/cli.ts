@@ -3,6 +3,7 @@ import packageManifest from '../package.json' with { type: 'json' }
 import { type AddressListOptions, showAddresses } from './address-list/command.ts'
 import { formats } from './address-list/format.ts'
 import { stateNames, states } from './address-list/states.ts'
+import { isObjectName } from './api/metadata.ts'
 import { type CheckFlags, parseTarget, runCheck, type Target } from './check/command.ts'
 import { formatNames } from './check/formats/index.ts'
 import { completionScripts, type Shell } from './completion.ts'
@@ -12,6 +13,7 @@ import { describeRules, explainRule, rulesLike, ruleTables } from './rules/descr
 import { shownName } from './rules/message.ts'
 import { greeting, standaloneGreeting } from './server/greeting.ts'
 import { type HostPort, parseHostPort } from './server/host-port.ts'
+import type { RegistrationOptions } from './server/live-cluster.ts'
 import { type ServeOptions, serve } from './server/serve.ts'
 import { untilAskedToStop } from './server/shutdown.ts'
 import { UsageError } from './usage-error.ts'
@@ -38,8 +40,29 @@ const seconds = (text: string): number => {
   return Number(text)
 }
 
+/** The values of an option that may be repeated. */
+const appended = (text: string, texts: readonly string[] = []): string[] => [...texts, text]
+
 /** It takes some seconds until every API server has forgotten the endpoint of a pod that ends. */
 const podDrainSeconds = 5
+
+type ServicePort = { name: string; port: number }
+
+/** `NAME` or `NAME:PORT`, of a Service. */
+const servicePort = (text: string): ServicePort => {
+  const [, name = '', port = '443'] = /^([^:]*)(?::(\d{1,5}))?$/.exec(text) ?? []
+  if (!isObjectName(name) || Number(port) < 1 || Number(port) > 65_535)
+    throw new InvalidArgumentError('write the name of a Service, or NAME:PORT.')
+  return { name, port: Number(port) }
+}
+
+/** Where a webhook may be, by a URL (admissionregistration/v1, WebhookClientConfig): the paths are ours to add. */
+const webhookURL = (text: string): string => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'https:' || url.href !== `${url.origin}/`)
+    throw new InvalidArgumentError('write it as https://HOST:PORT.')
+  return url.origin
+}
 
 type ServeFlags = {
   standalone?: true | string
@@ -48,8 +71,30 @@ type ServeFlags = {
   metricsListen?: HostPort
   tlsCert?: string
   tlsKey?: string
+  webhookService?: ServicePort
+  webhookUrl?: string
+  tlsSecret?: string
+  selfManagedCertificates?: true
+  clientCa?: string
+  clientName?: string[]
   config?: string
   drain?: number
+}
+
+/** The flags by which we are registered; undefined where there are none. Throws UsageError where they do not go together. */
+const registrationOptions = (flags: ServeFlags): RegistrationOptions | undefined => {
+  const { webhookService: service, webhookUrl: url, tlsSecret: secret, selfManagedCertificates } = flags
+  const to = service !== undefined ? { service } : url !== undefined ? { url } : undefined
+  if (to === undefined && secret === undefined && selfManagedCertificates === undefined) return undefined
+  if (to === undefined || secret === undefined || (service !== undefined && url !== undefined)) {
+    throw new UsageError(
+      'to be registered give --tls-secret, and either --webhook-service or --webhook-url: by what the API server reaches us, and where the certificate is',
+    )
+  }
+  if (flags.standalone !== undefined || flags.tlsCert !== undefined) {
+    throw new UsageError('--tls-secret stands in place of --tls-cert and --tls-key, and takes a live cluster')
+  }
+  return { to, secret, selfManaged: selfManagedCertificates === true }
 }
 
 const serveOptions = (flags: ServeFlags): ServeOptions => {
@@ -60,6 +105,10 @@ const serveOptions = (flags: ServeFlags): ServeOptions => {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new UsageError('--tls-cert and --tls-key belong together: give both, or neither for a self-made certificate')
   }
+  const { clientCa, clientName = [] } = flags
+  if (clientCa === undefined && clientName.length > 0)
+    throw new UsageError('--client-name takes --client-ca FILE, the CA that certifies the name')
+  const registration = registrationOptions(flags)
   const inPod = standalone === undefined && kubeconfig === undefined
   return {
     listen: listen ?? { host: inPod ? '0.0.0.0' : '127.0.0.1', port: 8443 },
@@ -67,6 +116,8 @@ const serveOptions = (flags: ServeFlags): ServeOptions => {
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(metricsListen === undefined ? {} : { metricsListen }),
     ...(tlsCert === undefined || tlsKey === undefined ? {} : { tls: { cert: tlsCert, key: tlsKey } }),
+    ...(registration === undefined ? {} : { registration }),
+    ...(clientCa === undefined ? {} : { clients: { ca: clientCa, names: clientName } }),
     ...(config === undefined ? {} : { config }),
     drain: 1000 * (drain ?? (inPod ? podDrainSeconds : 0)),
   }
@@ -82,9 +133,6 @@ const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
 }
 
 const noTerminal = { out: false, err: false }
-
-/** The values of an option that may be repeated. */
-const appended = (text: string, texts: readonly string[] = []): string[] => [...texts, text]
 
 const stateLines = stateNames.map((name) => `  ${name.padEnd(11)}${states[name].meaning}`)
 
@@ -127,6 +175,12 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--listen <HOST:PORT>', 'where to listen (default: 127.0.0.1:8443, in a pod 0.0.0.0:8443)', hostPort)
     .option('--tls-cert <FILE>', 'the serving certificate, PEM (default: a self-made one)')
     .option('--tls-key <FILE>', 'the key of the serving certificate, PEM')
+    .option('--webhook-service <NAME[:PORT]>', 'register us, at this Service of our namespace (port: 443)', servicePort)
+    .option('--webhook-url <URL>', 'register us, at this URL, which the API server reaches', webhookURL)
+    .option('--tls-secret <NAME>', 'the Secret of our namespace with ca.crt, tls.crt and tls.key')
+    .option('--self-managed-certificates', 'make and renew what is in that Secret')
+    .option('--client-ca <FILE>', 'answer only who shows a certificate of this CA, PEM (default: everybody)')
+    .option('--client-name <NAME>', 'and has this common name or DNS name in it; repeatable', appended)
     .option('--config <FILE>', 'the configuration, YAML')
     .option('--drain <SECONDS>', `how long a stop answers as usual (default: 0, in a pod ${podDrainSeconds})`, seconds)
     .option('--metrics-listen <HOST:PORT>', 'where to serve /livez, /readyz and /metrics over HTTP', hostPort)

@@ -75,6 +75,19 @@ export const resources = {
   ...kinds,
   Lease: { group: 'coordination.k8s.io', version: 'v1', resource: 'leases', namespaced: true },
   Event: { group: 'events.k8s.io', version: 'v1', resource: 'events', namespaced: true },
+  Secret: { group: '', version: 'v1', resource: 'secrets', namespaced: true },
+  MutatingWebhookConfiguration: {
+    group: 'admissionregistration.k8s.io',
+    version: 'v1',
+    resource: 'mutatingwebhookconfigurations',
+    namespaced: false,
+  },
+  ValidatingWebhookConfiguration: {
+    group: 'admissionregistration.k8s.io',
+    version: 'v1',
+    resource: 'validatingwebhookconfigurations',
+    namespaced: false,
+  },
   ServiceCIDR: { group: 'networking.k8s.io', version: 'v1', resource: 'servicecidrs', namespaced: false },
 } as const satisfies Record<string, Resource>
 

@@ -22,11 +22,18 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as con
 /** Clocks differ a little between machines. */
 const backdate = 5 * 60 * 1000
 
-/** How long a certificate that we make for ourselves is valid: 90 days, in milliseconds. A process seldom lives as long. */
-const lifetime = 90 * 24 * 60 * 60 * 1000
+/** How long a certificate that we make for ourselves is valid: 90 days, in milliseconds. */
+export const defaultLifetime = 90 * 24 * 60 * 60 * 1000
 
-/** Makes a CA and a serving certificate for these names and addresses (ECDSA P-256). The CA's key is not kept. */
-export const makeServingCertificate = async (names: readonly string[], now: Date): Promise<ServingCertificate> => {
+/**
+ * Makes a CA and a serving certificate for these names and addresses (ECDSA P-256), both valid for so many milliseconds. The CA's key is
+ * not kept: whoever reads what we store can sign nothing.
+ */
+export const makeServingCertificate = async (
+  names: readonly string[],
+  now: Date,
+  lifetime = defaultLifetime,
+): Promise<ServingCertificate> => {
   const dates = { notBefore: new Date(now.getTime() - backdate), notAfter: new Date(now.getTime() + lifetime) }
   const caKeys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])

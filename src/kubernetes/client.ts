@@ -23,6 +23,9 @@ export class ApiError extends Error {
 
 const pageSize = 500
 
+/** The name under which the API server notes what we applied. */
+const fieldManager = 'meshvip'
+
 /** What the API server says in a Status; the text itself where it is none. */
 const messageIn = (text: string): string => {
   try {
@@ -218,5 +221,26 @@ export class KubernetesClient {
       type: 'application/merge-patch+json',
       json: patch,
     })
+  }
+
+  /**
+   * Applies our part of an object that is there, on the server, and takes over what others wrote of that part. Resolves to the whole
+   * object. Throws ApiError: status 409 where it is another by now or gone, since the object names its uid.
+   */
+  apply(
+    kind: ResourceKind,
+    object: { metadata: NamespacedName & { uid: string } },
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const { namespace, name } = object.metadata
+    return this.#send(
+      HttpMethod.PATCH,
+      `${this.#path(kind, namespace, name)}?fieldManager=${fieldManager}&force=true`,
+      signal,
+      {
+        type: 'application/apply-patch+yaml',
+        json: object,
+      },
+    )
   }
 }

@@ -7,6 +7,7 @@ import type {
 } from '@kubernetes/client-node'
 import { virtualHostLabel } from '../api/service.ts'
 import { systemNamespaces } from '../rules/virtual-host.ts'
+import { probeLabel } from './proof.ts'
 
 /** Where the API server finds us: a URL up to the path, or a Service of the cluster. */
 export type Endpoint = { url: string } | { service: { namespace: string; name: string; port: number } }
@@ -16,9 +17,17 @@ export type Registration = {
   /** PEM: the CA that signed our serving certificate. */
   caBundle: string
   clusterDomain: string
-  /** Our own namespace, which we never judge: we could not be repaired otherwise. Undefined where we run outside the cluster. */
+  /**
+   * Our own namespace, which we never judge: we could not be repaired otherwise. There the way to us can be proved (proof.ts). Undefined
+   * where we run outside the cluster.
+   */
   ownNamespace?: string
+  /** Whether nothing is refused, for now, where we cannot be reached. */
+  failOpen?: boolean
 }
+
+/** The name of both configurations, in every cluster the same: there is one registration, and one line removes it. */
+export const configurationName = 'meshvip'
 
 type FailurePolicy = 'Fail' | 'Ignore'
 
@@ -168,11 +177,33 @@ const mutatingHops = (): Hop[] => {
   ]
 }
 
+/**
+ * Asks us to refuse a Service of our own namespace that has a label of its own, by which it is proved that the API server reaches us. It
+ * concerns nothing else and can fail closed: how it fails says why.
+ */
+const probe = (registration: Registration & { ownNamespace: string }) => ({
+  name: 'probe.meshvip.dev',
+  clientConfig: clientConfig('/probe', registration),
+  rules: [{ ...services, operations: ['CREATE'] }],
+  namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': registration.ownNamespace } },
+  objectSelector: { matchLabels: { [probeLabel]: 'true' } },
+  matchPolicy: 'Equivalent',
+  failurePolicy: 'Fail',
+  sideEffects: 'None',
+  admissionReviewVersions: ['v1'],
+  timeoutSeconds,
+})
+
 /** Seconds that the API server waits for us; a whole request has 60. */
 const timeoutSeconds = 5
 
+const clientConfig = (path: '/mutate' | '/validate' | '/probe', { endpoint, caBundle }: Registration) => ({
+  ...('url' in endpoint ? { url: `${endpoint.url}${path}` } : { service: { ...endpoint.service, path } }),
+  caBundle: Buffer.from(caBundle).toString('base64'),
+})
+
 const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registration) => {
-  const { endpoint, caBundle, ownNamespace } = registration
+  const { ownNamespace, failOpen = false } = registration
   const never = [...systemNamespaces, ...(ownNamespace === undefined ? [] : [ownNamespace])]
   const namespaceSelector: V1LabelSelector = {
     matchExpressions: [
@@ -186,10 +217,7 @@ const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registra
   const object = hop.rules.includes(deletedServices) ? 'oldObject' : 'object'
   return {
     name: `${hop.name}.meshvip.dev`,
-    clientConfig: {
-      ...('url' in endpoint ? { url: `${endpoint.url}${path}` } : { service: { ...endpoint.service, path } }),
-      caBundle: Buffer.from(caBundle).toString('base64'),
-    },
+    clientConfig: clientConfig(path, registration),
     rules: hop.rules,
     namespaceSelector,
     matchConditions: [
@@ -198,7 +226,7 @@ const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registra
       hop.condition,
     ],
     matchPolicy: 'Equivalent',
-    failurePolicy: hop.failurePolicy,
+    failurePolicy: failOpen ? 'Ignore' : hop.failurePolicy,
     admissionReviewVersions: ['v1'],
     timeoutSeconds,
   }
@@ -211,7 +239,7 @@ export const webhookConfigurations = (
   mutating: {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'MutatingWebhookConfiguration',
-    metadata: { name: 'meshvip' },
+    metadata: { name: configurationName },
     webhooks: mutatingHops().map((hop) => ({
       ...webhook('/mutate', hop, registration),
       sideEffects: 'NoneOnDryRun',
@@ -221,10 +249,15 @@ export const webhookConfigurations = (
   validating: {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'ValidatingWebhookConfiguration',
-    metadata: { name: 'meshvip' },
-    webhooks: validatingHops(registration.clusterDomain).map((hop) => ({
-      ...webhook('/validate', hop, registration),
-      sideEffects: 'None',
-    })),
+    metadata: { name: configurationName },
+    webhooks: [
+      ...validatingHops(registration.clusterDomain).map((hop) => ({
+        ...webhook('/validate', hop, registration),
+        sideEffects: 'None',
+      })),
+      ...(registration.ownNamespace === undefined
+        ? []
+        : [probe({ ...registration, ownNamespace: registration.ownNamespace })]),
+    ],
   },
 })

@@ -2,10 +2,16 @@ import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { type AllocationOutcome, type Backend, liveBackend } from '../admission/backend.ts'
 import { formatName } from '../api/metadata.ts'
+import { CertificateFollower, type FollowerTimes } from '../certificates/follower.ts'
+import type { ServingCertificate } from '../certificates/self-made.ts'
+import { readTLSSecret } from '../certificates/tls-secret.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubeConfig, ownNamespace } from '../kubernetes/config.ts'
 import { EventRecorder } from '../kubernetes/event-recorder.ts'
 import { LeaderElection } from '../kubernetes/leader-election.ts'
+import { hopsOf, trustedByAll } from '../registration/published.ts'
+import { configurationKinds, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
+import { configurationName } from '../registration/webhook-configurations.ts'
 import type { Policy } from '../rules/policy.ts'
 import { type Advice, checkServiceCIDRs, clusterAdvice } from '../vip/cluster-checks.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
@@ -13,6 +19,18 @@ import { ledger } from '../vip/ledger.ts'
 import { formatPools } from '../vip/pools.ts'
 import { Grievances } from './grievances.ts'
 import { type Metrics, observeAddresses, observeView } from './metrics.ts'
+
+/** How the API server is told of us, by the replica that has the Lease. */
+export type RegistrationOptions = {
+  /** By which it reaches us: a Service of our namespace, or `https://HOST:PORT` outside of the cluster. */
+  to: { service: { name: string; port: number } } | { url: string }
+  /** The Secret of our namespace with the serving certificate of all replicas. */
+  secret: string
+  /** Whether it is us who make and renew what is in it. */
+  selfManaged: boolean
+  /** Settable for tests alone. */
+  times?: { registrar?: Partial<RegistrarTimes>; follower?: Partial<FollowerTimes> }
+}
 
 export type LiveClusterOptions = {
   /** Undefined for the cluster of the pod that we run in. */
@@ -22,17 +40,22 @@ export type LiveClusterOptions = {
   logger: Logger
   metrics: Metrics
   collect: Partial<JanitorTimes>
+  registration: RegistrationOptions | undefined
+  /** Serves with the certificate of the registration from now on. */
+  onCertificate(certificate: ServingCertificate): void
 }
 
 export type LiveCluster = {
   backend: Backend
+  /** Whether the API server trusts the certificate that we serve, as far as that is for us to see to. */
+  isTrusted(): boolean
   /** Throws UsageError where the cluster does not admit these pools. */
   checkPools(pools: Policy['pools'], signal: AbortSignal): Promise<void>
   /** Watches the cluster, and looks after its addresses where we are the replica that does, until the signal is aborted. */
   run(signal: AbortSignal): Promise<void>
 }
 
-/** The Lease by which one of the replicas of a namespace looks after the addresses. */
+/** The Lease by which one of the replicas of a namespace looks after the addresses and the registration. */
 const leaseName = 'meshvip'
 
 /** Milliseconds that a start, or a new configuration, waits to see what the cluster has against the pools. */
@@ -41,8 +64,54 @@ const poolCheckTimeout = 5_000
 /** Milliseconds for what is only said, and waits for webhooks, ours among them. */
 const adviceTimeout = 30_000
 
+/** The registration of the webhook, and the certificate that each replica serves with. */
+const openRegistration = (
+  { to, secret, selfManaged, times = {} }: RegistrationOptions,
+  client: KubernetesClient,
+  namespace: string,
+  { policy, logger, metrics, onCertificate }: LiveClusterOptions,
+) => {
+  const isService = 'service' in to
+  const names = isService
+    ? [`${to.service.name}.${namespace}.svc`, `${to.service.name}.${namespace}.svc.${policy().clusterDomain}`]
+    : [new URL(to.url).hostname]
+  const secretName = { namespace, name: secret }
+  const registrar = new Registrar({
+    client,
+    registration: { endpoint: isService ? { service: { namespace, ...to.service } } : to, ownNamespace: namespace },
+    clusterDomain: policy().clusterDomain,
+    secret: secretName,
+    issueFor: selfManaged ? names : undefined,
+    onIssued: (why) => logger.info({ secret, why }, 'a certificate was made'),
+    onWritten: (failOpen) => {
+      metrics.failOpen.set(failOpen ? 1 : 0)
+      logger.info({ failOpen }, 'the webhook configurations were written')
+    },
+    onError: (err) => logger.warn({ err }, 'the registration is not as it is to be; this is tried again'),
+    ...(times.registrar === undefined ? {} : { times: times.registrar }),
+  })
+  const follower = new CertificateFollower({
+    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal)),
+    published: async (signal) => {
+      const name = { namespace: '', name: configurationName }
+      const configurations = await Promise.all(configurationKinds.map((kind) => client.get(kind, name, signal)))
+      return trustedByAll(configurations.flatMap((configuration) => hopsOf(configuration ?? {})))
+    },
+    use: (certificate) => {
+      onCertificate(certificate)
+      const notAfter = certificate.leaf.validToDate
+      metrics.certificateNotAfter.set({ secret }, notAfter.getTime() / 1000)
+      logger.info({ secret, notAfter }, 'another certificate is served')
+    },
+    onError: (err) => logger.warn({ err, secret }, 'the certificate cannot be loaded; this is tried again'),
+    ...(times.follower === undefined ? {} : { times: times.follower }),
+  })
+  return { registrar, follower }
+}
+
 /** The cluster of a kubeconfig, or of the pod that we run in. Throws UsageError. */
-export const openLiveCluster = ({ kubeconfig, policy, logger, metrics, collect }: LiveClusterOptions): LiveCluster => {
+export const openLiveCluster = (options: LiveClusterOptions): LiveCluster => {
+  const { kubeconfig, policy, logger, metrics, collect } = options
   const kubeConfig = loadKubeConfig(kubeconfig)
   const namespace = ownNamespace(kubeConfig)
   const client = new KubernetesClient(kubeConfig)
@@ -101,13 +170,22 @@ export const openLiveCluster = ({ kubeconfig, policy, logger, metrics, collect }
     onError: (err) => logger.warn({ err }, 'a claim could not be looked after, and is so later'),
     times: collect,
   })
+  const registration =
+    options.registration === undefined ? undefined : openRegistration(options.registration, client, namespace, options)
+  const lead = async (leading: AbortSignal): Promise<void> => {
+    try {
+      await Promise.all([janitor.run(leading), registration?.registrar.run(leading)])
+    } finally {
+      // It is for the next leader to tell.
+      metrics.failOpen.set(0)
+    }
+  }
   const election = new LeaderElection({
     client,
     lease: { namespace, name: leaseName },
     identity,
-    onChange: (holder) =>
-      logger.info({ holder }, 'the Lease of the replica that looks after the addresses has a new holder'),
-    onError: (err) => logger.warn({ err }, 'who looks after the addresses cannot be settled, and is tried again'),
+    onChange: (holder) => logger.info({ holder }, 'the Lease of the replica that leads has a new holder'),
+    onError: (err) => logger.warn({ err }, 'who leads cannot be settled, and is tried again'),
   })
 
   const tell = async (ask: (inTime: AbortSignal) => Promise<Advice[]>, timeout: number, signal: AbortSignal) => {
@@ -117,12 +195,14 @@ export const openLiveCluster = ({ kubeconfig, policy, logger, metrics, collect }
   }
   return {
     backend: { ...live, onAllocation },
+    isTrusted: () => registration === undefined || registration.follower.serving !== undefined,
     checkPools: (pools, signal) => tell((inTime) => checkServiceCIDRs(client, pools, inTime), poolCheckTimeout, signal),
     run: async (signal) => {
       const advise = (inTime: AbortSignal) => clusterAdvice(client, namespace, policy().pools, inTime)
       await Promise.all([
         cluster.run(signal),
-        election.run((leading) => janitor.run(leading), signal),
+        election.run(lead, signal),
+        registration?.follower.run(signal),
         tell(advise, adviceTimeout, signal),
       ])
       await recorder.flush()

@@ -16,6 +16,8 @@ export type Metrics = {
   poolExhausted: Counter<'pool'>
   claimsCollected: Counter
   claimsAdopted: Counter
+  failOpen: Gauge
+  certificateNotAfter: Gauge<'secret'>
 }
 
 export const createMetrics = (): Metrics => {
@@ -85,6 +87,17 @@ export const createMetrics = (): Metrics => {
     claimsAdopted: new Counter({
       name: 'meshvip_claims_adopted_total',
       help: 'Claims that this replica made for Services which had an address of a pool without one.',
+      registers: [registry],
+    }),
+    failOpen: new Gauge({
+      name: 'meshvip_fail_open',
+      help: '1 on the replica that keeps the registration while nothing is refused if the webhook cannot be reached, since it is not proved that it can; 0 otherwise, and on all others.',
+      registers: [registry],
+    }),
+    certificateNotAfter: new Gauge({
+      name: 'meshvip_certificate_not_after_seconds',
+      help: 'When the certificate that is served expires, in Unix time, by the Secret that it is from.',
+      labelNames: ['secret'],
       registers: [registry],
     }),
   }

@@ -19,9 +19,9 @@ import { defaultCapacity } from './capacity.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
-import { type LiveCluster, openLiveCluster } from './live-cluster.ts'
+import { type LiveCluster, openLiveCluster, type RegistrationOptions } from './live-cluster.ts'
 import { createMetrics } from './metrics.ts'
-import { createWebhookServer, type State } from './webhook.ts'
+import { createWebhookServer, renewCertificate, type State } from './webhook.ts'
 
 export type ServeOptions = {
   /** A cluster in memory: true, or the folder whose manifests are in it. */
@@ -32,6 +32,10 @@ export type ServeOptions = {
   metricsListen?: HostPort
   /** PEM files; without them a certificate of our own, for as long as the process lives. */
   tls?: { cert: string; key: string }
+  /** How the API server is told of us, and where the certificate is from then; in place of `tls`. */
+  registration?: RegistrationOptions
+  /** Who may ask us, by a client certificate: the CA's PEM file, and the names of whom, or none for everybody whom it certifies. */
+  clients?: { ca: string; names: readonly string[] }
   config?: string
   /** Milliseconds for which a stop answers as usual, until those who send us requests have forgotten us; none where it is left out. */
   drain?: number
@@ -65,7 +69,7 @@ const probeTimeout = 1_000
 const openStandalone = async (folder: true | string, clusterDomain: string): Promise<LiveCluster> => {
   const store = new ObjectStore({ clusterDomain, unlistedNamespacesSelected: true })
   if (folder !== true) for (const object of await readManifests(folder)) store.put(object)
-  return { backend: memoryBackend(store), checkPools: async () => {}, run: async () => {} }
+  return { backend: memoryBackend(store), isTrusted: () => true, checkPools: async () => {}, run: async () => {} }
 }
 
 const listen = async (app: FastifyInstance, address: HostPort, option: string): Promise<HostPort> => {
@@ -103,11 +107,24 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   const { clusterDomain } = policy
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
-  const { standalone, kubeconfig, collect = {} } = options
-  const { backend, checkPools, run } =
+  const { standalone, kubeconfig, registration, collect = {} } = options
+  let serveWith: (certificate: { cert: string; key: string }) => void = () => {}
+  const { backend, isTrusted, checkPools, run } =
     standalone === undefined
-      ? openLiveCluster({ kubeconfig, policy: () => policy, logger, metrics, collect })
+      ? openLiveCluster({
+          kubeconfig,
+          policy: () => policy,
+          logger,
+          metrics,
+          collect,
+          registration,
+          onCertificate: (certificate) => serveWith(certificate),
+        })
       : await openStandalone(standalone, clusterDomain)
+  const clients =
+    options.clients === undefined
+      ? undefined
+      : { ca: await readFileOf('--client-ca', options.clients.ca), names: options.clients.names }
   const given =
     options.tls === undefined
       ? undefined
@@ -115,6 +132,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
           cert: await readFileOf('--tls-cert', options.tls.cert),
           key: await readFileOf('--tls-key', options.tls.key),
         }
+  // Until the one of a registration is there, nobody trusts what we serve, and we are not ready.
   const made = given === undefined ? await makeOwnCertificate(options.listen.host) : undefined
   let state: State = 'away'
 
@@ -146,25 +164,28 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
         metrics,
         logger,
         tls,
+        clients,
         state: () => state,
         capacity: defaultCapacity,
       })
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
     }
+    serveWith = (certificate) => renewCertificate(webhook, certificate, clients)
     closers.push(closeGracefully(webhook))
     const address = await listen(webhook, options.listen, '--listen')
     let metricsURL: string | undefined
     if (options.metricsListen !== undefined) {
       const health = createHealthServer({
         metrics,
-        isReady: async () => state === 'serving' && (await backend.isReachable(AbortSignal.timeout(probeTimeout))),
+        isReady: async () =>
+          state === 'serving' && isTrusted() && (await backend.isReachable(AbortSignal.timeout(probeTimeout))),
       })
       closers.push(closeGracefully(health))
       metricsURL = `http://${formatHostPort(await listen(health, options.metricsListen, '--metrics-listen'))}`
     }
     let ca: Serving['ca']
-    if (made !== undefined) {
+    if (made !== undefined && registration === undefined) {
       try {
         folder = await mkdtemp(join(tmpdir(), 'meshvip-'))
         ca = { file: join(folder, 'ca.crt'), pem: made.ca }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Server as TLSServer, TLSSocket } from 'node:tls'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { Backend } from '../admission/backend.ts'
@@ -7,6 +8,7 @@ import { type AdmissionRequest, type Answer, deny, formatReview, parseReview } f
 import { nameOf } from '../admission/subject.ts'
 import { validate } from '../admission/validate.ts'
 import { ApiError } from '../kubernetes/client.ts'
+import { probeAnswer } from '../registration/proof.ts'
 import { shownName } from '../rules/message.ts'
 import type { Policy } from '../rules/policy.ts'
 import { readBody, UnreadableBody } from './body.ts'
@@ -45,8 +47,43 @@ export type WebhookOptions = {
   metrics: Metrics
   logger: Logger
   tls: { key: string; cert: string }
+  /** Who may ask us; everybody where it is left out. */
+  clients?: Clients | undefined
   state: () => State
   capacity: Capacity
+}
+
+/**
+ * The ends of TLS that may ask us. The CA (PEM) certifies them; of those it does only the ones with one of these names as common name or
+ * DNS name may, or all where there are none.
+ */
+export type Clients = { ca: string; names: readonly string[] }
+
+/** What of TLS a change of the certificate sets again: nothing of the context before is kept. */
+const secureContext = (certificate: { key: string; cert: string }, clients: Clients | undefined) => ({
+  ...certificate,
+  ...(clients === undefined ? {} : { ca: clients.ca }),
+  minVersion: 'TLSv1.2' as const,
+})
+
+/** Serves new connections with another certificate; those that are open go on. Throws where it cannot be used, and changes nothing then. */
+export const renewCertificate = (
+  app: FastifyInstance,
+  { key, cert }: { key: string; cert: string },
+  clients: Clients | undefined,
+): void => {
+  const server = app.server as unknown as TLSServer
+  server.setSecureContext(secureContext({ key, cert }, clients))
+}
+
+/** Why a connection may not ask us; undefined where it may. */
+const whyNotAdmitted = (socket: TLSSocket, { names }: Clients): string | undefined => {
+  if (!socket.authorized) return 'it shows no client certificate of the CA that we were given'
+  const { subject, subjectaltname = '' } = socket.getPeerCertificate()
+  const own = [subject.CN, ...subjectaltname.split(', ').map((name) => name.replace(/^DNS:/, ''))]
+  return names.length === 0 || names.some((name) => own.includes(name))
+    ? undefined
+    : 'its client certificate has none of the names that may ask'
 }
 
 /** How long the answer may take, out of `?timeout=5s`, which the API server sends with each request. In milliseconds. */
@@ -106,15 +143,16 @@ const recorder =
 
 /** The HTTPS server that the API server calls: POST /mutate and POST /validate. Not listening yet. */
 export const createWebhookServer = (options: WebhookOptions): FastifyInstance => {
-  const { backend, policy, metrics, logger, state } = options
+  const { backend, policy, metrics, logger, state, clients } = options
   const load = new Load(options.capacity)
   /** What each request takes of the capacity. */
   const shares = new WeakMap<object, Share>()
   const app: FastifyInstance = Fastify({
     // HTTP/1.1 only: it is all that the API server speaks to a webhook in a cluster.
     https: {
-      ...options.tls,
-      minVersion: 'TLSv1.2',
+      ...secureContext(options.tls, clients),
+      // Whom we do not know is told so, which a broken handshake would not.
+      ...(clients === undefined ? {} : { requestCert: true, rejectUnauthorized: false }),
       headersTimeout: receiveTimeout,
       connectionsCheckingInterval: 1_000,
     },
@@ -128,6 +166,11 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
 
   // Whatever its content type says, a body is a review or is answered as none: an HTTP error would be a way around us.
   app.addHook('onRequest', async (request, reply) => {
+    const why = clients && whyNotAdmitted(request.raw.socket as TLSSocket, clients)
+    if (why !== undefined) {
+      logger.warn({ address: request.ip, why }, 'somebody who may not ask')
+      return reply.code(403).send({ message: `meshvip does not answer this client: ${why}` })
+    }
     request.headers['content-type'] = 'application/json'
     if (state() !== 'serving') reply.header('connection', 'close')
     const share = load.begin()
@@ -177,6 +220,11 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
 
   app.post('/mutate', (request, reply) => answer('mutate', request, reply))
   app.post('/validate', (request, reply) => answer('validate', request, reply))
+  // It says that we are reached, and that is all that it says.
+  app.post('/probe', (request, reply) => {
+    const parsed = parseReview(String(request.body))
+    return reply.send(formatReview('problem' in parsed ? parsed.uid : parsed.request.uid, deny(probeAnswer)))
+  })
 
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     if (error instanceof Overload) {

@@ -1,0 +1,90 @@
+import type { X509Certificate } from 'node:crypto'
+import { type Clock, systemClock } from '../kubernetes/clock.ts'
+import type { TLSSecret } from './tls-secret.ts'
+
+/** All times in milliseconds. */
+export type FollowerTimes = {
+  /** From one look at the Secret to the next. */
+  interval: number
+  /** How long a CA has to be published until every API server trusts what it signed; each hears of it within a second or so. */
+  settle: number
+}
+
+const defaultTimes: FollowerTimes = { interval: 5_000, settle: 15_000 }
+
+export type FollowerOptions = {
+  /** The certificate as the Secret has it. */
+  read(signal: AbortSignal): Promise<TLSSecret>
+  /** The CAs that API servers trust, whichever webhook of ours they ask. */
+  published(signal: AbortSignal): Promise<readonly X509Certificate[]>
+  /** Serves with another certificate from now on. */
+  use(certificate: TLSSecret): void
+  /** Told why a certificate cannot be read or used: once while the reason stays the same. What is served is served on. */
+  onError(error: unknown): void
+  times?: Partial<FollowerTimes>
+  clock?: Clock
+}
+
+/**
+ * Serves, on every replica, with the certificate that is in the Secret, whoever renews it. A new one is not served before its CA has been
+ * published for a while, so that no API server ever meets one that it does not trust; unless there is none to serve meanwhile.
+ */
+export class CertificateFollower {
+  readonly #options: FollowerOptions
+  readonly #times: FollowerTimes
+  readonly #clock: Clock
+  #serving: TLSSecret | undefined
+  /** What is to come, and since when its CAs have been seen published. */
+  #next: { cert: string; since: number } | undefined
+  #told: string | undefined
+
+  constructor(options: FollowerOptions) {
+    this.#options = options
+    this.#times = { ...defaultTimes, ...options.times }
+    this.#clock = options.clock ?? systemClock
+  }
+
+  /** The certificate that is served; undefined as long as there is none. */
+  get serving(): X509Certificate | undefined {
+    return this.#serving?.leaf
+  }
+
+  /** Runs until the signal is aborted. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#look(signal)
+        this.#told = undefined
+      } catch (error) {
+        if (!signal.aborted && String(error) !== this.#told) this.#options.onError(error)
+        this.#told = String(error)
+      }
+      await this.#clock.sleep(this.#times.interval, signal)
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const found = await this.#options.read(signal)
+    if (found.cert === this.#serving?.cert) {
+      this.#next = undefined
+      return
+    }
+    const published = await this.#options.published(signal)
+    const isPublished = found.cas.every((ca) => published.some((other) => other.fingerprint256 === ca.fingerprint256))
+    if (!isPublished) {
+      this.#next = undefined
+      return
+    }
+    if (this.#next?.cert !== found.cert) this.#next = { cert: found.cert, since: this.#clock.now() }
+    if (this.#canWait() && this.#clock.now() - this.#next.since < this.#times.settle) return
+    this.#options.use(found)
+    this.#serving = found
+    this.#next = undefined
+  }
+
+  /** Whether what we serve is still good. */
+  #canWait(): boolean {
+    const now = this.#clock.date().getTime()
+    return this.#serving !== undefined && now < this.#serving.leaf.validToDate.getTime()
+  }
+}
