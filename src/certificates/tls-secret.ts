@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { Fields } from '../api/fields.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
-import type { ServingCertificate } from './self-made.ts'
+import { backdate, type ServingCertificate } from './self-made.ts'
 
 /** A serving certificate as a Secret holds it, read and found usable. */
 export type TLSSecret = ServingCertificate & { leaf: X509Certificate; cas: readonly X509Certificate[] }
@@ -61,8 +61,9 @@ export const whyIssue = (secret: unknown, names: readonly string[], now: Date): 
   if (typeof found === 'string') return found
   const { leaf, cas } = found
   const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()]
+  const made = from + backdate
   if (now.getTime() < from) return 'it is not valid yet'
-  if (now.getTime() >= from + ((to - from) * 2) / 3) return 'two thirds of its life are over'
+  if (now.getTime() >= made + ((to - made) * 2) / 3) return 'two thirds of its life are over'
   const other = names.find((name) => !isFor(leaf, name))
   if (other !== undefined) return `it is not for ${other}`
   if (!cas.some((ca) => leaf.checkIssued(ca) && leaf.verify(ca.publicKey))) return 'none of its CAs signed it'

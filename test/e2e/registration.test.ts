@@ -1,0 +1,232 @@
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, type TLSSocket } from 'node:tls'
+import type { Test } from 'tap'
+import { hopsOf, trustedByAll } from '../../src/registration/published.ts'
+import type { RegistrationOptions } from '../../src/server/live-cluster.ts'
+import { startBalancer } from '../testbed/balancer.ts'
+import type { ControlPlane } from '../testbed/control-plane.ts'
+import { freePorts } from '../testbed/processes.ts'
+import { apply } from '../testbed/webhook.ts'
+import { type Api, openApi } from './api.ts'
+import { type Cluster, serviceManifest, submit, testOnControlPlane, until } from './cluster.ts'
+import { Instance, startReplica } from './instances.ts'
+import { allIsWell, failuresOf, figures, increase, Load, prepareLoad, webhookCounts } from './load.ts'
+
+const namespace = 'meshvip'
+const secret = 'meshvip-tls'
+const kinds = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'] as const
+const pathOf = (kind: (typeof kinds)[number]) => `/apis/admissionregistration.k8s.io/v1/${kind}/meshvip`
+const secretPath = `/api/v1/namespaces/${namespace}/secrets/${secret}`
+
+/** What the chart makes of what we write: the objects, and nothing in them. */
+const shells = [
+  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+  ...['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => ({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind,
+    metadata: { name: 'meshvip' },
+  })),
+]
+
+/** Short times for all that takes its time, which leave a loaded machine some. */
+const times: NonNullable<RegistrationOptions['times']> = {
+  registrar: { interval: 500, unprovenInterval: 300, overlap: 6_000, lifetime: 24_000 },
+  follower: { interval: 300, settle: 3_000 },
+}
+
+const contextIn = async ({ kubeconfig, dir }: ControlPlane): Promise<string> => {
+  const config = JSON.parse(await readFile(kubeconfig, 'utf8'))
+  config.contexts[0].context.namespace = namespace
+  const file = join(dir, 'kubeconfig-meshvip')
+  await writeFile(file, JSON.stringify(config))
+  return file
+}
+
+/** Two replicas that register themselves at the balancer before them. They do not run yet. */
+const prepareReplicas = async (t: Test, controlPlane: ControlPlane) => {
+  const kubeconfig = await contextIn(controlPlane)
+  const ports = await freePorts(4)
+  let url = ''
+  const instances = [0, 1].map((index) => {
+    const [port = 0, metricsPort = 0] = ports.slice(2 * index)
+    const own = {
+      listen: { host: '127.0.0.1', port },
+      metricsListen: { host: '127.0.0.1', port: metricsPort },
+      tls: { cert: '', key: '' },
+    }
+    return new Instance(own, () =>
+      startReplica(t, {
+        kubeconfig,
+        listen: own.listen,
+        metricsListen: own.metricsListen,
+        drain: 4_000,
+        registration: { to: { url }, secret, selfManaged: true, times },
+      }),
+    )
+  })
+  const balancer = await startBalancer(instances)
+  url = balancer.url
+  t.teardown(() => balancer.stop())
+  return { instances: instances as [Instance, Instance], balancer }
+}
+
+const configurations = (api: Api): Promise<object[]> =>
+  Promise.all(kinds.map(async (kind) => JSON.parse((await api.send('GET', pathOf(kind))).text) as object))
+
+/** Whether what is to fail closed does. */
+const failsClosed = async (api: Api): Promise<boolean> => {
+  const hops = (await configurations(api)).flatMap(hopsOf)
+  return hops.some(({ name, failurePolicy }) => name === 'virtual-hosts.meshvip.dev' && failurePolicy === 'Fail')
+}
+
+const storedCertificate = async (api: Api): Promise<Buffer> => {
+  const { data } = JSON.parse((await api.send('GET', secretPath)).text)
+  return Buffer.from(data['tls.crt'], 'base64')
+}
+
+const storedLeaf = async (api: Api): Promise<string> => new X509Certificate(await storedCertificate(api)).fingerprint256
+
+/** Connects again and again as an API server does that heard of the configurations a second ago; collects what it does not trust. */
+const watchHandshakes = (api: Api, url: string, signal: AbortSignal) => {
+  const seen = { handshakes: 0, leaves: new Set<string>(), failures: [] as string[] }
+  const { hostname, port } = new URL(url)
+  const running = (async () => {
+    const heard: { at: number; ca: string[] }[] = []
+    while (!signal.aborted) {
+      const published = trustedByAll((await configurations(api)).flatMap(hopsOf))
+      heard.push({ at: performance.now(), ca: published.map(String) })
+      const late = heard.findLast(({ at }) => at <= performance.now() - 1_000)
+      if (late !== undefined) {
+        const socket: TLSSocket = connect({ host: hostname, port: Number(port), ca: late.ca })
+        try {
+          await once(socket, 'secureConnect')
+          seen.handshakes++
+          seen.leaves.add(String(socket.getPeerX509Certificate()?.fingerprint256))
+        } catch (error) {
+          seen.failures.push(String(error))
+        }
+        socket.destroy()
+      }
+      await sleep(100)
+    }
+  })()
+  return { seen, stopped: running }
+}
+
+const badService = serviceManifest('shop', 'bad', { ports: [{ name: 'http', port: 80 }] })
+
+await testOnControlPlane('a registration that looks after itself', async (t, controlPlane) => {
+  const api = openApi(controlPlane)
+  t.teardown(() => api.close())
+  const cluster = controlPlane as Cluster
+  await apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: shells }))
+  await prepareLoad(cluster)
+  const { instances, balancer } = await prepareReplicas(t, controlPlane)
+  const [a, b] = instances
+
+  await t.test('before a server runs the cluster is as it was', async (t) => {
+    const { code, stderr } = await submit(cluster, ['apply', '--dry-run=server'], badService)
+    t.equal(code, 0, 'nothing is refused', { stderr })
+  })
+
+  await t.test('while the API server does not reach it everything fails open', async (t) => {
+    const [victim] = instances
+    await victim.start()
+    const warned = () => victim.running.log.find(({ msg }) => String(msg).startsWith('the registration is not'))
+    t.ok(await until(async () => (await configurations(api)).flatMap(hopsOf).length > 10), 'it is registered')
+    t.ok(await until(async () => warned() !== undefined), 'it says that it is not reached')
+    const hops = (await configurations(api)).flatMap(hopsOf)
+    t.strictSame(
+      hops.filter(({ failurePolicy }) => failurePolicy === 'Fail').map(({ name }) => name),
+      ['probe.meshvip.dev'],
+      'nothing fails closed but its own probe',
+    )
+  })
+
+  await t.test('once it is proved to be reached it fails closed', async (t) => {
+    await b.start()
+    await Promise.all(instances.map((instance) => balancer.until(instance, true)))
+    t.ok(await until(() => failsClosed(api)))
+    t.match((await submit(cluster, ['apply'], badService)).stderr, 'service-port-80')
+  })
+
+  await t.test('a damaged caBundle is mended, and so is a Secret that was deleted', async (t) => {
+    const [first] = kinds
+    const { webhooks } = JSON.parse((await api.send('GET', pathOf(first))).text)
+    const leaf = await storedLeaf(api)
+    for (const webhook of webhooks) delete webhook.clientConfig.caBundle
+    await api.send('PATCH', pathOf(first), { webhooks })
+    t.ok(await until(async () => trustedByAll((await configurations(api)).flatMap(hopsOf)).length > 0), 'it is mended')
+    t.ok(await until(() => failsClosed(api)), 'and closed again')
+    await api.send('DELETE', secretPath)
+    t.ok(await until(async () => (await api.send('GET', secretPath)).status === 200), 'there is one again')
+    t.not(await storedLeaf(api), leaf)
+  })
+
+  await t.test('certificates are rotated under load, and no request fails', async (t) => {
+    const before = await webhookCounts(api)
+    const stop = new AbortController()
+    const { seen, stopped } = watchHandshakes(api, balancer.url, stop.signal)
+    const load = new Load(api, 'rotation')
+    const leaves = new Set<string>()
+    const isDone = async () => {
+      leaves.add(await storedLeaf(api))
+      return seen.leaves.size >= 4
+    }
+    for (const deadline = Date.now() + 120_000; Date.now() < deadline && !(await isDone()); ) await sleep(200)
+    await load.stop()
+    stop.abort()
+    await stopped
+    const counts = increase(await webhookCounts(api), before)
+    t.comment(`${figures(load.calls())}; ${seen.handshakes} other handshakes; ${JSON.stringify(counts)}`)
+    t.ok(seen.leaves.size >= 4, `${seen.leaves.size} certificates were served, ${leaves.size} made`)
+    t.strictSame(seen.failures.slice(0, 3), [], 'each was trusted')
+    t.ok(load.calls().length > 300, 'there was load')
+    t.strictSame(failuresOf(load.calls()), {}, 'no request fails')
+    t.match(counts, { failedOpen: 0, failedClosed: 0 }, 'nor does one unnoticed')
+    t.strictSame(load.breaches, [], 'nothing is admitted that must not be')
+    await allIsWell(t, { cluster, api })
+  })
+
+  await t.test('configurations that were deleted stay away, until the chart makes them again', async (t) => {
+    for (const kind of kinds) await api.send('DELETE', pathOf(kind))
+    await sleep(3_000)
+    for (const kind of kinds) t.equal((await api.send('GET', pathOf(kind))).status, 404)
+    await apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: shells }))
+    t.ok(await until(() => failsClosed(api)))
+  })
+
+  await t.test('replicas that were stopped for longer than a certificate lives recover', async (t) => {
+    for (const { running } of instances) running.kill('SIGSTOP')
+    const { validToDate } = new X509Certificate(await storedCertificate(api))
+    while (new Date() <= validToDate) await sleep(500)
+    for (const { running } of instances) running.kill('SIGCONT')
+    t.ok(await until(async () => new X509Certificate(await storedCertificate(api)).validToDate > new Date()))
+    t.ok(await until(async () => (await submit(cluster, ['apply'], badService)).stderr.includes('service-port-80')))
+    t.ok(await until(() => failsClosed(api)))
+  })
+
+  await t.test('another replica goes on where the one that leads ends', async (t) => {
+    const leader = async () => {
+      const lease = JSON.parse(
+        (await api.send('GET', '/apis/coordination.k8s.io/v1/namespaces/meshvip/leases/meshvip')).text,
+      )
+      return lease.spec.holderIdentity as string
+    }
+    const first = await leader()
+    for (const instance of [a, b]) {
+      instance.running.kill('SIGTERM')
+      await instance.running.ended()
+      if ((await leader()) !== first) break
+      await instance.start()
+      await balancer.until(instance, true)
+    }
+    t.ok(await until(async () => ![first, ''].includes(await leader())), 'another one leads')
+    const was = await storedLeaf(api)
+    t.ok(await until(async () => (await storedLeaf(api)) !== was), 'and renews the certificate')
+  })
+})
