@@ -1,7 +1,5 @@
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type TLSSocket } from 'node:tls'
 import type { Test } from 'tap'
@@ -10,27 +8,16 @@ import type { RegistrationOptions } from '../../src/server/live-cluster.ts'
 import { startBalancer } from '../testbed/balancer.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
 import { freePorts } from '../testbed/processes.ts'
-import { apply } from '../testbed/webhook.ts'
+import { applyShells, inOwnNamespace, ownNamespace as namespace } from '../testbed/webhook.ts'
 import { type Api, openApi } from './api.ts'
 import { type Cluster, serviceManifest, submit, testOnControlPlane, until } from './cluster.ts'
 import { Instance, startReplica } from './instances.ts'
 import { allIsWell, failuresOf, figures, increase, Load, prepareLoad, webhookCounts } from './load.ts'
 
-const namespace = 'meshvip'
 const secret = 'meshvip-tls'
 const kinds = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'] as const
 const pathOf = (kind: (typeof kinds)[number]) => `/apis/admissionregistration.k8s.io/v1/${kind}/meshvip`
 const secretPath = `/api/v1/namespaces/${namespace}/secrets/${secret}`
-
-/** What the chart makes of what we write: the objects, and nothing in them. */
-const shells = [
-  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
-  ...['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => ({
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind,
-    metadata: { name: 'meshvip' },
-  })),
-]
 
 /** Short times for all that takes its time, which leave a loaded machine some. */
 const times: NonNullable<RegistrationOptions['times']> = {
@@ -38,17 +25,9 @@ const times: NonNullable<RegistrationOptions['times']> = {
   follower: { interval: 300, settle: 3_000 },
 }
 
-const contextIn = async ({ kubeconfig, dir }: ControlPlane): Promise<string> => {
-  const config = JSON.parse(await readFile(kubeconfig, 'utf8'))
-  config.contexts[0].context.namespace = namespace
-  const file = join(dir, 'kubeconfig-meshvip')
-  await writeFile(file, JSON.stringify(config))
-  return file
-}
-
 /** Two replicas that register themselves at the balancer before them. They do not run yet. */
 const prepareReplicas = async (t: Test, controlPlane: ControlPlane) => {
-  const kubeconfig = await contextIn(controlPlane)
+  const kubeconfig = await inOwnNamespace(controlPlane.kubeconfig)
   const ports = await freePorts(4)
   let url = ''
   const instances = [0, 1].map((index) => {
@@ -123,7 +102,7 @@ await testOnControlPlane('a registration that looks after itself', async (t, con
   const api = openApi(controlPlane)
   t.teardown(() => api.close())
   const cluster = controlPlane as Cluster
-  await apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: shells }))
+  await applyShells(controlPlane)
   await prepareLoad(cluster)
   const { instances, balancer } = await prepareReplicas(t, controlPlane)
   const [a, b] = instances
@@ -196,7 +175,7 @@ await testOnControlPlane('a registration that looks after itself', async (t, con
     for (const kind of kinds) await api.send('DELETE', pathOf(kind))
     await sleep(3_000)
     for (const kind of kinds) t.equal((await api.send('GET', pathOf(kind))).status, 404)
-    await apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: shells }))
+    await applyShells(controlPlane)
     t.ok(await until(() => failsClosed(api)))
   })
 

@@ -1,7 +1,9 @@
+import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { webhookConfigurations } from '../../src/registration/webhook-configurations.ts'
+import { configurationName, webhookConfigurations } from '../../src/registration/webhook-configurations.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
 import type { ControlPlane } from './control-plane.ts'
+import { freePorts } from './processes.ts'
 
 const LIMIT_MS = 30_000
 
@@ -46,15 +48,48 @@ export const register = (controlPlane: Pick<ControlPlane, 'kubectl'>, url: strin
   return apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [mutating, validating] }))
 }
 
-/** Serves the webhook for a control plane, registers it by URL, and resolves when the API server asks it. */
+/** The namespace that meshvip is in. */
+export const ownNamespace = 'meshvip'
+
+/** What the chart makes for the server to fill: the objects, and nothing in them. */
+export const shells: readonly object[] = [
+  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ownNamespace } },
+  ...['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => ({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind,
+    metadata: { name: configurationName },
+  })),
+]
+
+export const applyShells = (controlPlane: Pick<ControlPlane, 'kubectl'>): Promise<void> =>
+  apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: shells }))
+
+/** The same kubeconfig, of somebody whose namespace is meshvip's. Resolves to its file. */
+export const inOwnNamespace = async (kubeconfig: string): Promise<string> => {
+  const config = JSON.parse(await readFile(kubeconfig, 'utf8'))
+  config.contexts[0].context.namespace = ownNamespace
+  const file = `${kubeconfig}-${ownNamespace}`
+  await writeFile(file, JSON.stringify(config), { mode: 0o600 })
+  return file
+}
+
+/** Serves the webhook for a control plane, where it registers itself by URL, and resolves when the API server asks it. */
 export const startWebhook = async (controlPlane: ControlPlane, options: WebhookOptions = {}): Promise<Serving> => {
+  await applyShells(controlPlane)
+  const [port = 0] = await freePorts(1)
   const serving = await serve({
-    listen: { host: '127.0.0.1', port: 0 },
-    kubeconfig: controlPlane.kubeconfig,
+    listen: { host: '127.0.0.1', port },
+    registration: {
+      to: { url: `https://127.0.0.1:${port}` },
+      secret: 'meshvip-tls',
+      selfManaged: true,
+      // Nobody has to wait for what is only to happen once.
+      times: { registrar: { unprovenInterval: 100 }, follower: { interval: 250 } },
+    },
     ...options,
+    kubeconfig: await inOwnNamespace(options.kubeconfig ?? controlPlane.kubeconfig),
   })
   try {
-    await register(controlPlane, serving.url, serving.ca?.pem ?? '')
     await untilActive(controlPlane)
     return serving
   } catch (error) {
