@@ -59,3 +59,14 @@ export const portClass = (port: ServicePort): PortClass => {
   const derived = protocolClass(protocolOf(port))
   return derived === 'undetermined' && wellKnownTcpPorts.has(port.port) ? 'TCP' : derived
 }
+
+const listInCEL = (names: Iterable<string>): string => `[${[...names].map((name) => `'${name}'`).join(', ')}]`
+
+/** CEL: the class of the port of a v1 Service in this variable is `undetermined`. */
+export const undeterminedInCEL = (port: string): string =>
+  [
+    `${port}.?protocol.orValue('TCP') != 'UDP'`,
+    `!(${port}.port in [${[...wellKnownTcpPorts].join(', ')}])`,
+    `!(${port}.?appProtocol.orValue('') in ${listInCEL(kubernetesAppProtocols.keys())})`,
+    `!(${port}.?appProtocol.orValue(${port}.?name.orValue('')).lowerAscii().split('-')[0] in ${listInCEL(classes.keys())})`,
+  ].join(' && ')

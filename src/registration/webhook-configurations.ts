@@ -32,7 +32,7 @@ export const configurationName = 'meshvip'
 type FailurePolicy = 'Fail' | 'Ignore'
 
 /** Which namespaces a webhook is asked about, by how Istio sees them (istio/injection.ts); together the four are all, once each. */
-const namespaces = {
+export const namespaces = {
   injected: [{ key: 'istio-injection', operator: 'In', values: ['enabled'] }],
   revision: [
     { key: 'istio-injection', operator: 'NotIn', values: ['enabled', 'disabled'] },
@@ -67,14 +67,14 @@ const virtualServices: V1RuleWithOperations = {
 }
 
 /** CEL: the Service is labelled as a virtual host, or as none. */
-const isLabelled = (value: 'true' | 'false', object: 'object' | 'oldObject' = 'object'): string =>
+export const isLabelled = (value: 'true' | 'false', object: 'object' | 'oldObject' = 'object'): string =>
   `(has(${object}.metadata.labels) && '${virtualHostLabel}' in ${object}.metadata.labels && ${object}.metadata.labels['${virtualHostLabel}'] == '${value}')`
 
 /** CEL: the Service asks for an address of its own, or says that it is a virtual host. That counts in every namespace. */
 const isExplicit = `(${isLabelled('true')} || (has(object.spec.externalIPs) && object.spec.externalIPs.size() > 0))`
 
 /** CEL: by its fields the Service may be a virtual host; rules/virtual-host.ts asks for the rest. */
-const mayBeVirtualHost = [
+export const mayBeVirtualHost = [
   `(!${isLabelled('false')}`,
   `&& (!has(object.spec.type) || object.spec.type == 'ClusterIP')`,
   `&& (!has(object.spec.clusterIP) || object.spec.clusterIP != 'None')`,
@@ -202,12 +202,18 @@ const clientConfig = (path: '/mutate' | '/validate' | '/probe', { endpoint, caBu
   caBundle: Buffer.from(caBundle).toString('base64'),
 })
 
+/** Namespaces that are never asked about, by whatever their labels say. */
+export const neverAsked = (ownNamespace: string | undefined) => ({
+  key: 'kubernetes.io/metadata.name',
+  operator: 'NotIn',
+  values: [...systemNamespaces, ...(ownNamespace === undefined ? [] : [ownNamespace])],
+})
+
 const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registration) => {
   const { ownNamespace, failOpen = false } = registration
-  const never = [...systemNamespaces, ...(ownNamespace === undefined ? [] : [ownNamespace])]
   const namespaceSelector: V1LabelSelector = {
     matchExpressions: [
-      { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: never },
+      neverAsked(ownNamespace),
       ...namespaces[hop.namespaces].map((expression) => ({
         ...expression,
         ...('values' in expression ? { values: [...expression.values] } : {}),

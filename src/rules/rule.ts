@@ -43,4 +43,9 @@ export type Rule<Subject> = {
   /** Why that fails, for the rule's page. */
   why: string
   check(subject: Subject): RuleFinding[]
+  /**
+   * The same in CEL, where a port of a Service tells by itself: whether the port in this variable breaks the rule. By it the API server
+   * refuses such a port while nothing of ours runs (registration/static-policy.ts).
+   */
+  portInCEL?(port: string): string
 }

@@ -22,4 +22,5 @@ export const servicePort80: Rule<ServiceSubject> = {
             },
           ],
     ),
+  portInCEL: (port) => `${port}.port == 80`,
 }

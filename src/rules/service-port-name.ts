@@ -1,4 +1,4 @@
-import { portClass, protocolNames } from '../istio/protocol.ts'
+import { portClass, protocolNames, undeterminedInCEL } from '../istio/protocol.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 
 export const servicePortName: Rule<ServiceSubject> = {
@@ -39,4 +39,5 @@ export const servicePortName: Rule<ServiceSubject> = {
             },
           ]
     }),
+  portInCEL: undeterminedInCEL,
 }

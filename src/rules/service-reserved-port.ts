@@ -1,4 +1,4 @@
-import type { ReservedPort } from '../istio/ports.ts'
+import { type ReservedPort, reservedPorts } from '../istio/ports.ts'
 import { type PortClass, portClass } from '../istio/protocol.ts'
 import type { Rule, ServiceSubject } from './rule.ts'
 
@@ -8,6 +8,9 @@ const explain = ({ by, skipsHttp }: ReservedPort, portClass: PortClass): string 
     ? 'Istio leaves out the listener of such an HTTP port, and callers cannot connect'
     : 'every pod of the mesh listens there itself, and what callers reach depends on mode and release'
 }
+
+/** Those that are refused; the ones of istiod are only warned of. */
+const sidecarPorts = [...reservedPorts].filter(([, { by }]) => by === 'sidecar').map(([port]) => port)
 
 export const serviceReservedPort: Rule<ServiceSubject> = {
   id: 'service-reserved-port',
@@ -34,4 +37,5 @@ export const serviceReservedPort: Rule<ServiceSubject> = {
         },
       ]
     }),
+  portInCEL: (port) => `${port}.port in [${sidecarPorts.join(', ')}]`,
 }

@@ -77,7 +77,7 @@ export const testOnCluster = (
 
 /** Makes a namespace that belongs to the mesh, or one with the labels given. */
 export const makeNamespace = (
-  cluster: Cluster,
+  cluster: Pick<ControlPlane, 'kubectl'>,
   name: string,
   labels: Record<string, string> = { 'istio-injection': 'enabled' },
 ): Promise<void> => apply(cluster, JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }))

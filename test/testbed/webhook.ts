@@ -38,7 +38,7 @@ export const untilActive = async ({ kubectl }: Pick<ControlPlane, 'kubectl'>): P
 }
 
 export type WebhookOptions = Partial<
-  Pick<ServeOptions, 'collect' | 'config' | 'kubeconfig' | 'log' | 'listen' | 'metricsListen'>
+  Pick<ServeOptions, 'clients' | 'collect' | 'config' | 'kubeconfig' | 'log' | 'listen' | 'metricsListen'>
 >
 
 /** Tells the API server to ask the webhook at a URL, whose certificate this CA (PEM) signed. */
@@ -73,11 +73,11 @@ export const inOwnNamespace = async (kubeconfig: string): Promise<string> => {
   return file
 }
 
-/** Serves the webhook for a control plane, where it registers itself by URL, and resolves when the API server asks it. */
-export const startWebhook = async (controlPlane: ControlPlane, options: WebhookOptions = {}): Promise<Serving> => {
+/** Serves the webhook for a control plane, where it registers itself by URL. */
+export const serveFor = async (controlPlane: ControlPlane, options: WebhookOptions = {}): Promise<Serving> => {
   await applyShells(controlPlane)
   const [port = 0] = await freePorts(1)
-  const serving = await serve({
+  return serve({
     listen: { host: '127.0.0.1', port },
     registration: {
       to: { url: `https://127.0.0.1:${port}` },
@@ -89,6 +89,11 @@ export const startWebhook = async (controlPlane: ControlPlane, options: WebhookO
     ...options,
     kubeconfig: await inOwnNamespace(options.kubeconfig ?? controlPlane.kubeconfig),
   })
+}
+
+/** Serves it, and resolves when the API server asks it. */
+export const startWebhook = async (controlPlane: ControlPlane, options: WebhookOptions = {}): Promise<Serving> => {
+  const serving = await serveFor(controlPlane, options)
   try {
     await untilActive(controlPlane)
     return serving
