@@ -94,16 +94,16 @@ export const reviewDeadline = (timeout: unknown): number => {
   return Math.ceil(Math.max(given - marginMilliseconds, given / 2))
 }
 
+/** An answer that is no review, as a v1 Status: of that the API server passes the message on to whoever waits for it. */
+const refuse = (reply: FastifyReply, code: number, message: string): FastifyReply =>
+  reply.code(code).send({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, code })
+
 /** Our own trouble is no verdict: with Retry-After the API server sends the same request again (client-go rest/with_retry.go). */
 const comeAgain = (reply: FastifyReply, why: string): FastifyReply =>
-  reply
-    .code(503)
-    .header('retry-after', '1')
-    .send({ message: `meshvip cannot answer now: ${why}` })
+  refuse(reply.header('retry-after', '1'), 503, `meshvip cannot answer now: ${why}`)
 
 /** Asking again would not help: the failure policy of the webhook decides what becomes of the request. */
-const giveUp = (reply: FastifyReply, why: string): FastifyReply =>
-  reply.code(500).send({ message: `meshvip cannot answer: ${why}` })
+const giveUp = (reply: FastifyReply, why: string): FastifyReply => refuse(reply, 500, `meshvip cannot answer: ${why}`)
 
 /** What became of a review, beside `allowed` and `denied`: allowed unjudged, no answer for now, no answer at all. */
 type Verdict = 'allowed' | 'denied' | 'unhandled' | 'unavailable' | 'failed'
@@ -169,7 +169,8 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
     const why = clients && whyNotAdmitted(request.raw.socket as TLSSocket, clients)
     if (why !== undefined) {
       logger.warn({ address: request.ip, why }, 'somebody who may not ask')
-      return reply.code(403).send({ message: `meshvip does not answer this client: ${why}` })
+      // Its body is not read.
+      return refuse(reply.header('connection', 'close'), 403, `meshvip does not answer this client: ${why}`)
     }
     request.headers['content-type'] = 'application/json'
     if (state() !== 'serving') reply.header('connection', 'close')
@@ -240,9 +241,7 @@ export const createWebhookServer = (options: WebhookOptions): FastifyInstance =>
       : giveUp(reply, 'a defect; its log has the reason')
   })
   app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send({
-      message: `nothing is served at ${request.method} ${request.url}: POST a review to /mutate or /validate`,
-    }),
+    refuse(reply, 404, `nothing is served at ${request.method} ${request.url}: POST a review to /mutate or /validate`),
   )
   return app
 }

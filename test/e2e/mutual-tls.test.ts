@@ -51,7 +51,7 @@ await testOnControlPlane(
       const other = await write('others.crt', (await makeClientCertificate('api-server')).ca)
       const webhook = await serveFor(controlPlane, { ...options, clients: { ca: other, names: [] } })
       const isSaid = () => log.some(({ err }) => err?.message.includes('does not answer this client'))
-      t.ok(await until(async () => isSaid()), 'the log says why')
+      t.ok(await until(async () => isSaid()), 'the log says why', { log })
       t.equal((await submit(controlPlane, ['create', '--dry-run=server'], bad)).code, 0)
       await webhook.close()
     })

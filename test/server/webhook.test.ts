@@ -127,7 +127,7 @@ t.test('nothing else is served', async (t) => {
   const webhook = await startWebhookServer(t)
   const answer = await webhook.send('/mutate/orders', review)
   t.equal(answer.statusCode, 404)
-  t.strictSame(JSON.parse(answer.body), {
+  t.match(JSON.parse(answer.body), {
     message: 'nothing is served at POST /mutate/orders: POST a review to /mutate or /validate',
   })
 })
@@ -166,7 +166,10 @@ t.test('our own trouble is no verdict', async (t) => {
     const webhook = await startWebhookServer(t, { state: () => state })
     const answer = await webhook.review('/validate', request)
     t.strictSame([answer.statusCode, answer.headers['retry-after'], answer.headers.connection], [503, '1', 'close'])
-    t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer now: it is starting or stopping' })
+    t.match(JSON.parse(answer.body), {
+      kind: 'Status',
+      message: 'meshvip cannot answer now: it is starting or stopping',
+    })
     t.match(webhook.log.lines, [{ uid, verdict: 'unavailable' }])
     state = 'serving'
     const served = await webhook.review('/validate', request)
@@ -206,7 +209,10 @@ t.test('our own trouble is no verdict', async (t) => {
     for (const url of ['/mutate', '/validate']) {
       const answer = await webhook.review(url, request)
       t.strictSame([answer.statusCode, answer.headers['retry-after']], [503, '1'])
-      t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer now: the cluster cannot be read' })
+      t.match(JSON.parse(answer.body), {
+        kind: 'Status',
+        message: 'meshvip cannot answer now: the cluster cannot be read',
+      })
     }
     t.match(webhook.log.lines, [
       { level: 50, uid, verdict: 'unavailable', err: { type: 'ApiError', message: /500/ } },
@@ -222,7 +228,10 @@ t.test('our own trouble is no verdict', async (t) => {
     const webhook = await startWebhookServer(t, { backend })
     const answer = await webhook.review('/validate', request)
     t.strictSame([answer.statusCode, answer.headers['retry-after']], [503, '1'])
-    t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer now: the cluster cannot be read' })
+    t.match(JSON.parse(answer.body), {
+      kind: 'Status',
+      message: 'meshvip cannot answer now: the cluster cannot be read',
+    })
   })
 
   t.test('so it is when the time that the API server gives is over', async (t) => {
@@ -231,7 +240,7 @@ t.test('our own trouble is no verdict', async (t) => {
     const webhook = await startWebhookServer(t, { backend: liveBackendOf(server) })
     const answer = await webhook.review('/validate?timeout=300ms', request)
     t.strictSame([answer.statusCode, answer.headers['retry-after']], [503, '1'])
-    t.strictSame(JSON.parse(answer.body), {
+    t.match(JSON.parse(answer.body), {
       message: 'meshvip cannot answer now: the cluster did not answer in time',
     })
   })
@@ -253,7 +262,7 @@ t.test('our own trouble is no verdict', async (t) => {
     const answer = await webhook.review('/validate', request)
     t.equal(answer.statusCode, 500)
     t.equal(answer.headers['retry-after'], undefined)
-    t.strictSame(JSON.parse(answer.body), {
+    t.match(JSON.parse(answer.body), {
       message: `meshvip cannot answer: a defect; its log has the reason under the uid ${uid}`,
     })
     t.match(webhook.log.lines, [{ level: 50, uid, err: { message: 'a defect', stack: /webhook\.test\.ts/ } }])
@@ -441,7 +450,10 @@ t.test('metrics', async (t) => {
     }
     const answer = await webhook.review('/validate', request)
     t.equal(answer.statusCode, 500)
-    t.strictSame(JSON.parse(answer.body), { message: 'meshvip cannot answer: a defect; its log has the reason' })
+    t.match(JSON.parse(answer.body), {
+      kind: 'Status',
+      message: 'meshvip cannot answer: a defect; its log has the reason',
+    })
     t.strictSame(await values(webhook, 'meshvip_reviews_in_flight'), [])
     webhook.metrics.inFlight.inc()
     t.strictSame(await values(webhook, 'meshvip_reviews_in_flight'), [{ value: 1 }])

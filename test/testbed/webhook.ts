@@ -15,9 +15,14 @@ const probe = (port: object): string =>
     spec: { ports: [port] },
   })
 
-/** Applies manifests; throws with what kubectl said where they are refused. */
-export const apply = async ({ kubectl }: Pick<ControlPlane, 'kubectl'>, input: string): Promise<void> => {
-  const { code, stderr } = await kubectl(['apply', '--server-side', '-f', '-'], { input })
+/** Applies manifests, as this field manager or as kubectl's own; throws with what kubectl said where they are refused. */
+export const apply = async (
+  { kubectl }: Pick<ControlPlane, 'kubectl'>,
+  input: string,
+  manager?: string,
+): Promise<void> => {
+  const as = manager === undefined ? [] : [`--field-manager=${manager}`, '--force-conflicts']
+  const { code, stderr } = await kubectl(['apply', '--server-side', ...as, '-f', '-'], { input })
   if (code !== 0) throw new Error(stderr)
 }
 
@@ -45,7 +50,11 @@ export type WebhookOptions = Partial<
 export const register = (controlPlane: Pick<ControlPlane, 'kubectl'>, url: string, caBundle: string): Promise<void> => {
   const registration = { endpoint: { url }, caBundle, clusterDomain: 'cluster.local' }
   const { mutating, validating } = webhookConfigurations(registration)
-  return apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [mutating, validating] }))
+  return apply(
+    controlPlane,
+    JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [mutating, validating] }),
+    configurationName,
+  )
 }
 
 /** The namespace that meshvip is in. */
