@@ -3,14 +3,11 @@ import { Document, Pair, Scalar, YAMLMap } from 'yaml'
 import { configurationSchema } from '../src/config/schema.ts'
 import { cell } from '../src/rules/describe.ts'
 
-/** A value that is set as a whole, or a map of values. */
-type Value = {
-  description?: string
-  type: string
-  default?: unknown
-  properties?: Record<string, Value>
-  [keyword: string]: unknown
-}
+/** A value that is set as a whole, with the keywords of its JSON Schema. */
+type Value = { description: string; type: string; default: unknown; [keyword: string]: unknown }
+/** A map of values. */
+type Group = { type: 'object'; additionalProperties: false; properties: Values }
+type Values = { [name: string]: Value | Group }
 
 const text = (description: string, preset = '', rest: object = {}): Value => ({
   description,
@@ -38,8 +35,7 @@ const map = (description: string, values: object = {}, preset: object = {}): Val
 
 const labels = (description: string): Value => map(description, { type: 'string' })
 
-/** A map whose fields are values of their own. */
-const group = (properties: Record<string, Value>): Value => ({
+const group = (properties: Values): Group => ({
   type: 'object',
   additionalProperties: false,
   properties,
@@ -47,9 +43,10 @@ const group = (properties: Record<string, Value>): Value => ({
 
 const { $schema, title: _, ...configuration } = configurationSchema
 
-const values: Record<string, Value> = {
+const values: Values = {
   replicas: {
-    description: 'How many pods answer. Each answers by itself; one of them, elected, looks after addresses and the registration.',
+    description:
+      'How many pods answer. Each answers by itself; one of them, elected, looks after addresses and the registration.',
     type: 'integer',
     minimum: 1,
     default: 2,
@@ -62,7 +59,9 @@ const values: Record<string, Value> = {
     ),
     tag: text("The image's tag; the chart's appVersion where it is empty."),
     digest: text("The image's digest, which counts in place of the tag.", '', { pattern: '^(sha256:[0-9a-f]{64})?$' }),
-    pullPolicy: text('When the kubelet pulls the image.', 'IfNotPresent', { enum: ['Always', 'IfNotPresent', 'Never'] }),
+    pullPolicy: text('When the kubelet pulls the image.', 'IfNotPresent', {
+      enum: ['Always', 'IfNotPresent', 'Never'],
+    }),
   }),
   imagePullSecrets: list('Secrets for the registry, each as `name: NAME`.'),
   config: {
@@ -133,7 +132,9 @@ const values: Record<string, Value> = {
   ),
   nodeSelector: labels('The labels of the nodes that pods may run on.'),
   tolerations: list('The taints of nodes that pods put up with.'),
-  affinity: map('Affinities of the pods. They are spread over nodes and zones in any case, as far as there are several.'),
+  affinity: map(
+    'Affinities of the pods. They are spread over nodes and zones in any case, as far as there are several.',
+  ),
   podLabels: labels('More labels for the pods.'),
   podAnnotations: labels('Annotations for the pods.'),
   labels: labels('More labels for all objects and for the pods.'),
@@ -158,7 +159,7 @@ const values: Record<string, Value> = {
 }
 
 /** What a parent chart gives to this one besides, which means nothing here. */
-const fromParent: Record<string, Value> = {
+const fromParent = {
   global: { description: 'What a parent chart gives to all of its charts; not used.', type: 'object' },
   enabled: { description: 'For the condition of a parent chart; not used.', type: 'boolean' },
 }
@@ -171,12 +172,12 @@ export const chartValuesSchema = {
   properties: { ...values, ...fromParent },
 }
 
-const isGroup = ({ default: preset }: Value): boolean => preset === undefined
+const isGroup = (value: Value | Group): value is Group => !('default' in value)
 
-/** The values with a path such as `image.tag`, each with its description. */
-const leaves = (properties: Record<string, Value>, path: readonly string[] = []): [string[], Value][] =>
-  Object.entries(properties).flatMap(([name, value]): [string[], Value][] =>
-    isGroup(value) ? leaves(value.properties ?? {}, [...path, name]) : [[[...path, name], value]],
+/** Each value by its path, such as `image.tag`. */
+const leaves = (properties: Values, path: readonly string[] = []): [string, Value][] =>
+  Object.entries(properties).flatMap(([name, value]): [string, Value][] =>
+    isGroup(value) ? leaves(value.properties, [...path, name]) : [[[...path, name].join('.'), value]],
   )
 
 /** Words in lines of so many characters. */
@@ -190,17 +191,18 @@ const wrapped = (words: string, width: number): string[] => {
   return lines
 }
 
-const yamlOf = (document: Document, properties: Record<string, Value>, depth = 0): YAMLMap => {
+const yamlOf = (document: Document, properties: Values, depth = 0): YAMLMap => {
   const lines = new YAMLMap()
   for (const [name, value] of Object.entries(properties)) {
     const key = new Scalar(name)
     key.spaceBefore = depth === 0 && lines.items.length > 0
-    if (value.description !== undefined) {
+    if (isGroup(value)) {
+      lines.add(new Pair(key, yamlOf(document, value.properties, depth + 1)))
+    } else {
       const comment = wrapped(value.description, 116 - 2 * depth)
       key.commentBefore = comment.map((line) => ` ${line}`).join('\n')
+      lines.add(new Pair(key, document.createNode(value.default)))
     }
-    const given = isGroup(value) ? yamlOf(document, value.properties ?? {}, depth + 1) : document.createNode(value.default)
-    lines.add(new Pair(key, given))
   }
   return lines
 }
@@ -218,8 +220,8 @@ export const chartValuesTable = (): string =>
   [
     '| value | type | default | what it is |',
     '| --- | --- | --- | --- |',
-    ...leaves(values).map(([path, { type, enum: choices, default: preset, description = '' }]) => {
+    ...leaves(values).map(([path, { type, enum: choices, default: preset, description }]) => {
       const kind = choices === undefined ? type : (choices as string[]).map((choice) => `\`${choice}\``).join(', ')
-      return `| \`${path.join('.')}\` | ${cell(kind)} | ${cell(`\`${JSON.stringify(preset)}\``)} | ${cell(description)} |`
+      return `| \`${path}\` | ${cell(kind)} | ${cell(`\`${JSON.stringify(preset)}\``)} | ${cell(description)} |`
     }),
   ].join('\n')

@@ -1,7 +1,9 @@
+// Helm, and what tests its charts, built from source where CHART_TOOLS names no ready programs.
 module meshvip.dev/testbed/chart-tools
 
 go 1.26.0
 
+// As helm-unittest's own go.mod has it, which does not count here.
 replace github.com/vmware-labs/yaml-jsonpath v0.3.2 => github.com/helm-unittest/yaml-jsonpath v0.4.0
 
 tool (
