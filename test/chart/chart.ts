@@ -1,11 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { testOnControlPlane } from '../e2e/cluster.ts'
 import { type ChartTools, findOrBuildChartTools, runTool } from '../testbed/chart-tools.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
+import { installCrds } from '../testbed/crds.ts'
 import type { ProgramResult } from '../testbed/programs.ts'
 
 export const chartFolder = join(import.meta.dirname, '../../charts/meshvip')
@@ -70,3 +71,7 @@ export const named = ({ apiVersion, kind, metadata }: Manifest): string[] => {
   const type = group === undefined ? kind : `${kind}.${version}.${group}`
   return [`${type}/${metadata.name}`, ...(metadata.namespace === undefined ? [] : ['-n', metadata.namespace])]
 }
+
+/** Installs the kinds of other projects that the chart can make. */
+export const installOptionalKinds = async ({ tools }: Charting, { kubectl }: ControlPlane): Promise<void> =>
+  installCrds(kubectl, await Promise.all(tools.crds.map(async (file) => parse(await readFile(file, 'utf8')))))
