@@ -107,6 +107,10 @@ const values: Values = {
       true,
     ),
   }),
+  lease: flag(
+    'The Lease of the election is made by the chart, so that it goes with the release. Argo CD leaves Leases alone and warns of each: without it the first replica makes it, and it stays when the release goes.',
+    true,
+  ),
   networkPolicy: group({
     enabled: flag('A NetworkPolicy for the pods.', true),
     apiServer: list(

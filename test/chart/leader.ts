@@ -1,11 +1,13 @@
 import type { Test } from 'tap'
 import { webhookConfigurations } from '../../src/registration/webhook-configurations.ts'
-import { submit } from '../e2e/cluster.ts'
+import { openApi } from '../e2e/api.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
 import { namespace } from './chart.ts'
 
 /** The ServiceAccount of the chart. */
 export const account = `system:serviceaccount:${namespace}:meshvip`
+
+const configurations = '/apis/admissionregistration.k8s.io/v1'
 
 const kinds = ['validatingwebhookconfiguration', 'mutatingwebhookconfiguration'] as const
 
@@ -25,20 +27,24 @@ export const registration = () =>
 
 /** Writes what the elected replica writes, by its rights and in its ways: as a field manager of its own. */
 export const writeAsLeader = async (t: Test, controlPlane: ControlPlane, secret: string | undefined): Promise<void> => {
-  const { kubectl } = asOurs(controlPlane)
+  const api = openApi(controlPlane, account)
   const { mutating, validating } = registration()
-  for (const configuration of [mutating, validating]) {
-    const apply = ['apply', '--server-side', '--field-manager=meshvip']
-    const { code, stderr } = await submit({ kubectl }, apply, configuration)
-    t.equal(code, 0, `the leader writes the ${configuration.kind}`, { stderr })
+  const lease = { spec: { holderIdentity: 'meshvip-1', leaseDurationSeconds: 15 } }
+  const written = [
+    await api.apply(`${configurations}/validatingwebhookconfigurations/meshvip`, 'meshvip', validating),
+    await api.apply(`${configurations}/mutatingwebhookconfigurations/meshvip`, 'meshvip', mutating),
+    await api.send('PATCH', `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/meshvip`, lease),
+  ]
+  if (secret !== undefined) {
+    const data = { 'tls.key': 'a2V5', 'tls.crt': 'Y3J0' }
+    written.push(await api.send('PATCH', `/api/v1/namespaces/${namespace}/secrets/${secret}`, { data }))
   }
-  const patch = async (what: string, name: string, change: object) => {
-    const args = ['patch', what, name, '-n', namespace, '--type=merge', '--field-manager=meshvip', '-p']
-    const { code, stderr } = await kubectl([...args, JSON.stringify(change)])
-    t.equal(code, 0, `the leader writes the ${what}`, { stderr })
-  }
-  await patch('lease', 'meshvip', { spec: { holderIdentity: 'meshvip-1', leaseDurationSeconds: 15 } })
-  if (secret !== undefined) await patch('secret', secret, { data: { 'tls.key': 'a2V5', 'tls.crt': 'Y3J0' } })
+  t.strictSame(
+    written.filter(({ status }) => status !== 200),
+    [],
+    'the leader may write what it has to',
+  )
+  await api.close()
 }
 
 /** What there is of what the leader wrote. */
