@@ -10,6 +10,7 @@ import { defaultPolicy } from '../src/rules/policy.ts'
 import { createMetrics, observeAddresses, observeView } from '../src/server/metrics.ts'
 import { addressesFile, addressesSeen, addressesStore } from '../test/fixtures/addresses.ts'
 import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
+import { chartValues, chartValuesSchema, chartValuesTable } from './chart.ts'
 
 /** What a generated page begins with. */
 export const madeBy = (script: string): string =>
@@ -163,6 +164,39 @@ ${formats.json(held).trimEnd()}
 `
 }
 
+const chartPage = (): string => `${header}
+# The chart of meshvip
+
+For Helm 3 and 4, and Kubernetes 1.33 or later. From a copy of this repository:
+
+\`\`\`sh
+helm install meshvip charts/meshvip --namespace meshvip --create-namespace --set image.repository=REPOSITORY
+\`\`\`
+
+One installation a cluster: its webhook configurations, and all else, are named \`meshvip\` whatever the release is called. It refuses
+kube-system and istio-system, whose objects no webhook is asked about.
+
+The chart holds the two webhook configurations, the Secret of the self-managed certificate and the Lease as shells: the elected replica
+fills them in, no manifest has the fields that it writes, and so no upgrade and no GitOps tool resets them ([GitOps](../../docs/gitops.md)).
+\`helm uninstall\` deletes them like the rest. What stays are claims (\`kubectl get ipaddresses -l
+ipaddress.kubernetes.io/managed-by=meshvip.dev\`), since Services go on using their addresses, and the Secrets that cert-manager made.
+
+Helm 4 begins with the webhook configurations, Helm 3 ends with them, and for
+a second or so there is nobody to ask. Where that matters, delete them first:
+
+\`\`\`sh
+kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration meshvip
+\`\`\`
+
+The same line turns everything off in an emergency, and lastingly so: nobody but the chart can make them again.
+
+## Values
+
+values.schema.json holds them, \`config\` too: a value that there is not is refused.
+
+${chartValuesTable()}
+`
+
 /** Every generated page, by its path from the project's root. */
 export const generatedPages = async (): Promise<Map<string, string>> => {
   const fixtures = new Map((await readRuleFixtures()).rules.map((fixture) => [fixture.id, fixture]))
@@ -172,6 +206,9 @@ export const generatedPages = async (): Promise<Map<string, string>> => {
     ['docs/metrics.md', await metricsPage()],
     ['docs/addresses.md', await addressesPage()],
     ['docs/configuration.schema.json', `${JSON.stringify(configurationSchema, undefined, 2)}\n`],
+    ['charts/meshvip/values.yaml', chartValues(' Made by `npm run docs`; change docs/chart.ts and not this file.')],
+    ['charts/meshvip/values.schema.json', `${JSON.stringify(chartValuesSchema, undefined, 2)}\n`],
+    ['charts/meshvip/README.md', chartPage()],
     ['docs/check-report.schema.json', `${JSON.stringify(checkReportSchema, undefined, 2)}\n`],
   ])
   for (const rule of rules) pages.set(`docs/rules/${rule.id}.md`, rulePage(rule, fixtures.get(rule.id) as RuleFixture))

@@ -7,6 +7,7 @@ import { glob, mkdir, readFile, rm } from 'node:fs/promises'
 import { findOrBuildOracle } from './istio/oracle.ts'
 import { findOrBuildBinaries } from './testbed/binaries.ts'
 import type { Log } from './testbed/cache.ts'
+import { findOrBuildChartTools } from './testbed/chart-tools.ts'
 
 type Count = { passed: number; failed: number; skipped: number }
 type Result = Count & { ok: boolean; failures?: string[] }
@@ -92,6 +93,19 @@ const endToEnd = (): Promise<Result> =>
     '--timeout=600',
   )
 
+const chart = (): Promise<Result> =>
+  tapWith(
+    async (log) => {
+      const binaries = await findOrBuildBinaries(log)
+      return 'missing' in binaries ? binaries : findOrBuildChartTools(log)
+    },
+    'the tests of the Helm chart',
+    'chart',
+    'test/chart/*.test.ts',
+    '--jobs=1',
+    '--timeout=600',
+  )
+
 const chaos = (): Promise<Result> =>
   tapWith(
     findOrBuildBinaries,
@@ -108,6 +122,7 @@ const stages: Record<string, () => Promise<Result>> = {
   unit: () => tap('unit'),
   istio,
   e2e: endToEnd,
+  chart,
 }
 
 /** These take minutes: they are run where they are asked for. */

@@ -5,25 +5,29 @@ import type { ControlPlane } from '../testbed/control-plane.ts'
 export type Method = 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT'
 export type Answer = { status: number; text: string; warning: string }
 
-/** The API server as its admin sees it, over kept connections. */
-export const openApi = ({ kubeconfig, server }: Pick<ControlPlane, 'kubeconfig' | 'server'>) => {
+/** The API server as its admin sees it, or a user that the admin impersonates, over kept connections. */
+export const openApi = ({ kubeconfig, server }: Pick<ControlPlane, 'kubeconfig' | 'server'>, as?: string) => {
   const config = loadKubeConfig(kubeconfig)
   const ca = Buffer.from(config.getCurrentCluster()?.caData ?? '', 'base64')
   const authorization = `Bearer ${config.getCurrentUser()?.token}`
   const agent = new Agent({ connect: { ca }, allowH2: false })
+  const request = async (method: Method, path: string, type: string, body?: object, signal?: AbortSignal) => {
+    const { statusCode, headers, ...answer } = await agent.request({
+      origin: server,
+      method,
+      path,
+      headers: { authorization, 'content-type': type, ...(as === undefined ? {} : { 'impersonate-user': as }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+    return { status: statusCode, text: await answer.body.text(), warning: String(headers.warning ?? '') }
+  }
   return {
-    send: async (method: Method, path: string, body?: object, signal?: AbortSignal): Promise<Answer> => {
-      const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
-      const { statusCode, headers, ...answer } = await agent.request({
-        origin: server,
-        method,
-        path,
-        headers: { authorization, 'content-type': type },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        ...(signal === undefined ? {} : { signal }),
-      })
-      return { status: statusCode, text: await answer.body.text(), warning: String(headers.warning ?? '') }
-    },
+    send: (method: Method, path: string, body?: object, signal?: AbortSignal): Promise<Answer> =>
+      request(method, path, method === 'PATCH' ? 'application/merge-patch+json' : 'application/json', body, signal),
+    /** A server-side apply, which is refused where it conflicts. */
+    apply: (path: string, fieldManager: string, body: object): Promise<Answer> =>
+      request('PATCH', `${path}?fieldManager=${fieldManager}`, 'application/apply-patch+yaml', body),
     close: () => agent.destroy(),
   }
 }

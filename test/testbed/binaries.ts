@@ -25,7 +25,7 @@ const CRDS = 'crds.yaml'
  */
 export const findOrBuildBinaries = async (log: Log): Promise<Binaries | Missing> => {
   const module = await readGoModule(import.meta.dirname)
-  const folder = (await assets()) ?? (await built(module, log))
+  const folder = (await folderNamedBy('KUBEBUILDER_ASSETS', NAMES)) ?? (await built(module, log))
   if (typeof folder !== 'string') return folder
   const istioCrds = await findIstioCrds(module, log)
   if (typeof istioCrds !== 'string') return istioCrds
@@ -37,12 +37,13 @@ export const findOrBuildBinaries = async (log: Log): Promise<Binaries | Missing>
   }
 }
 
-const assets = async (): Promise<string | undefined> => {
-  const value = process.env.KUBEBUILDER_ASSETS
+/** The folder that a variable of the environment names; undefined where it names none. Throws where a program is not in it. */
+export const folderNamedBy = async (variable: string, names: readonly string[]): Promise<string | undefined> => {
+  const value = process.env[variable]
   if (value === undefined || value === '') return undefined
   const folder = resolve(value)
   const problems: string[] = []
-  for (const name of NAMES) {
+  for (const name of names) {
     try {
       await access(join(folder, name), constants.X_OK)
     } catch (error) {
@@ -50,7 +51,7 @@ const assets = async (): Promise<string | undefined> => {
     }
   }
   if (problems.length > 0) {
-    throw new Error(`KUBEBUILDER_ASSETS=${value} has no executable ${problems.join(', ')}; complete it or unset it`)
+    throw new Error(`${variable}=${value} has no executable ${problems.join(', ')}; complete it or unset it`)
   }
   return folder
 }
