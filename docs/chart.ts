@@ -106,6 +106,10 @@ const values: Values = {
       'A ValidatingAdmissionPolicy that holds our ServiceAccount to what RBAC cannot say: IPAddresses with our label, Services as dry runs only, and no webhook for anything but Services and VirtualServices.',
       true,
     ),
+    staticRules: flag(
+      'A ValidatingAdmissionPolicy with the rules on ports of virtual hosts in namespaces of the mesh, which the API server holds by itself, also while no pod runs. It sees neither exemptions nor endpoints: label a Service with endpoints made by hand meshvip.dev/virtual-host: "false".',
+      false,
+    ),
   }),
   lease: flag(
     'The Lease of the election is made by the chart, so that it goes with the release. Argo CD leaves Leases alone and warns of each: without it the first replica makes it, and it stays when the release goes.',

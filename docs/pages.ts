@@ -1,9 +1,11 @@
 /** The pages that are made from the source of truth. A test fails where they are not as this makes them. */
+import { stringify } from 'yaml'
 import { type AddressList, addressList } from '../src/address-list/address-list.ts'
 import { formats } from '../src/address-list/format.ts'
 import { stateNames, states } from '../src/address-list/states.ts'
 import { checkReportSchema } from '../src/check/formats/json-schema.ts'
 import { configurationSchema } from '../src/config/schema.ts'
+import { staticPolicy } from '../src/registration/static-policy.ts'
 import { cell, describeRules, ruleTables } from '../src/rules/describe.ts'
 import { rules } from '../src/rules/index.ts'
 import { defaultPolicy } from '../src/rules/policy.ts'
@@ -17,6 +19,8 @@ export const madeBy = (script: string): string =>
   `<!-- Made by \`npm run ${script}\`; change the source and not this page. -->\n`
 
 const header = madeBy('docs')
+
+const yamlHeader = '# Made by `npm run docs`; change src/registration/static-policy.ts and not this file.\n'
 
 const rulePage = (rule: (typeof rules)[number], { bad, good, action, finding }: RuleFixture): string => `${header}
 # ${rule.id}
@@ -207,6 +211,7 @@ export const generatedPages = async (): Promise<Map<string, string>> => {
     ['docs/addresses.md', await addressesPage()],
     ['docs/configuration.schema.json', `${JSON.stringify(configurationSchema, undefined, 2)}\n`],
     ['charts/meshvip/values.yaml', chartValues(' Made by `npm run docs`; change docs/chart.ts and not this file.')],
+    ['charts/meshvip/files/static-rules.yaml', `${yamlHeader}${stringify(staticPolicy(), { lineWidth: 0, aliasDuplicateObjects: false })}`],
     ['charts/meshvip/values.schema.json', `${JSON.stringify(chartValuesSchema, undefined, 2)}\n`],
     ['charts/meshvip/README.md', chartPage()],
     ['docs/check-report.schema.json', `${JSON.stringify(checkReportSchema, undefined, 2)}\n`],

@@ -27,6 +27,7 @@ export const valueSets: Record<string, object> = {
       exemptions: [{ rules: ['service-port-80'], reason: 'moves in spring', expires: '2027-04-01' }],
     },
     clientCA: { configMapName: 'api-server-ca', names: ['kube-apiserver', 'system:kube-apiserver'] },
+    admissionPolicies: { staticRules: true },
     networkPolicy: {
       apiServer: [{ ipBlock: { cidr: '192.0.2.0/24' } }],
       metrics: [{ namespaceSelector: { matchLabels: { team: 'monitoring' } } }],
