@@ -211,7 +211,10 @@ export const generatedPages = async (): Promise<Map<string, string>> => {
     ['docs/addresses.md', await addressesPage()],
     ['docs/configuration.schema.json', `${JSON.stringify(configurationSchema, undefined, 2)}\n`],
     ['charts/meshvip/values.yaml', chartValues(' Made by `npm run docs`; change docs/chart.ts and not this file.')],
-    ['charts/meshvip/files/static-rules.yaml', `${yamlHeader}${stringify(staticPolicy(), { lineWidth: 0, aliasDuplicateObjects: false })}`],
+    [
+      'charts/meshvip/files/static-rules.yaml',
+      `${yamlHeader}${stringify(staticPolicy(), { lineWidth: 0, aliasDuplicateObjects: false })}`,
+    ],
     ['charts/meshvip/values.schema.json', `${JSON.stringify(chartValuesSchema, undefined, 2)}\n`],
     ['charts/meshvip/README.md', chartPage()],
     ['docs/check-report.schema.json', `${JSON.stringify(checkReportSchema, undefined, 2)}\n`],
