@@ -3,10 +3,10 @@ import { readPolicy } from '../config/read.ts'
 import { cannotRead } from '../kubernetes/cannot-read.ts'
 import { ApiError, KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubectlConfig } from '../kubernetes/config.ts'
+import { readSources } from '../manifests/sources.ts'
 import { UsageError } from '../usage-error.ts'
 import { check, isAtLeast, type Report, type Severity } from './check.ts'
 import { type Format, formatNames, formats } from './formats/index.ts'
-import { readSources } from './sources.ts'
 
 /** A format, and the file that it is written to; the standard output where there is none. */
 export type Target = { format: Format; file?: string }

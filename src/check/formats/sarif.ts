@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import packageManifest from '../../../package.json' with { type: 'json' }
+import type { Unreadable } from '../../manifests/sources.ts'
 import type { Action } from '../../rules/finding.ts'
 import { rules } from '../../rules/index.ts'
 import { shownProblem } from '../../rules/message.ts'
 import { type Issue, nearMissRule, type Report, type Severity, severities } from '../check.ts'
-import type { Unreadable } from '../sources.ts'
 import type { Surroundings } from './index.ts'
 import { messageOf, portablePath, shown } from './shown.ts'
 

@@ -1,6 +1,6 @@
+import type { Unreadable } from '../../manifests/sources.ts'
 import { printable, shorten } from '../../rules/message.ts'
 import type { Issue, Report, Severity } from '../check.ts'
-import type { Unreadable } from '../sources.ts'
 import { countOf } from './shown.ts'
 
 /** How long a line of an excerpt may be. */

@@ -1,6 +1,6 @@
 import { symlinkSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { readSources } from '../../src/check/sources.ts'
+import { readSources } from '../../src/manifests/sources.ts'
 
 async function* chunks(...parts: (string | number[])[]) {
   for (const part of parts) yield Buffer.from(part as string)
