@@ -80,7 +80,7 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
       ['serve', '--standalone', '--config', `${folder}/bad.yaml`],
       /^meshvip: \S+\/bad\.yaml:1:8: pools: must be array\n$/,
     ],
-    [['serve', '--standalone', `${folder}/manifests`], /^meshvip: \S+\/manifests\/bad\.yaml:1: [^\n]*\n$/],
+    [['serve', '--standalone', `${folder}/manifests`], /^meshvip: \S+\/manifests\/bad\.yaml:1:\d+: [^\n]*\n$/],
   ]
   for (const [args, err] of cases) {
     const result = await runHere(...args)
