@@ -9,6 +9,7 @@ import type { Policy } from '../rules/policy.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import type { ClusterView } from '../view/view.ts'
 import { askOverlaid, readPresent, withPresent } from './live.ts'
+import { manifestKind } from './manifest-rules.ts'
 
 /** What comes of a finding: a denial in the cluster, a warning, or a line in its log. */
 export type Severity = 'error' | 'warning' | 'note'
@@ -47,9 +48,6 @@ export type CheckOptions = {
   onProgress?(what: string): void
 }
 
-/** The rule of what is no object that rules read but looks like one. It judges manifests and no objects, so it is none of the table. */
-export const nearMissRule = 'manifest-kind'
-
 export const severities: { readonly [A in Outcome['action']]: Severity } = {
   deny: 'error',
   warn: 'warning',
@@ -71,7 +69,7 @@ const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
   issue: {
     severity: 'warning',
     object: 'manifest',
-    rule: nearMissRule,
+    rule: manifestKind.id,
     field: 'kind',
     about: nearMiss.problem,
     problem: nearMiss.problem,
