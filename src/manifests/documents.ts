@@ -46,13 +46,16 @@ const start: Position = { line: 1, column: 1 }
 /** As kubectl reads YAML: with merge keys. What is left out takes time that grows with the square of a text's length. */
 const options = { merge: true, prettyErrors: false, uniqueKeys: false } as const
 
+/** Where two objects stand in one document, the second begins with keys that the first has. */
+const markerHint = ': is --- missing between two objects?'
+
 type Problem = { at: number; problem: string }
 
 /** A key that no object has: a second one of its name, or one that is no text. */
 const wrongKey = (parsed: YAML.Parsed): Problem | undefined => {
   let found: Problem | undefined
   visit(parsed, {
-    Map: (_, { items }) => {
+    Map: (_, { items }, { length: depth }) => {
       const names = new Set<string>()
       for (const { key } of items) {
         if (isScalar(key) && !names.has(String(key.value))) {
@@ -62,7 +65,9 @@ const wrongKey = (parsed: YAML.Parsed): Problem | undefined => {
         const [at] = (key as ParsedNode).range
         found = {
           at,
-          problem: isScalar(key) ? `the key ${key.value} is there for the second time` : 'a key must be a text',
+          problem: isScalar(key)
+            ? `the key ${key.value} is there for the second time${depth === 1 ? markerHint : ''}`
+            : 'a key must be a text',
         }
         return visit.BREAK
       }

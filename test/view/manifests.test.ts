@@ -114,7 +114,7 @@ t.test('text that is no YAML names the line and fits on one', async (t) => {
   const rows: [text: string, message: RegExp][] = [
     ['kind: Service\nmetadata: [', /^ManifestError: objects\.yaml:2:12: Flow sequence[^\n]*$/],
     [`${service('a')}\n---\nkind: a: b`, /^ManifestError: objects\.yaml:3:7: Nested mappings[^\n]*$/],
-    ['kind: a\nkind: b', /^ManifestError: objects\.yaml:2:1: the key kind is there for the second time$/],
+    ['kind: a\nkind: b', /^ManifestError: objects\.yaml:2:1: the key kind is there for the second time: is ---[^\n]*$/],
   ]
   for (const [text, message] of rows)
     t.match(
