@@ -109,10 +109,10 @@ export const readDocument = (document: Document): { value: unknown } | Unreadabl
 
 export type Path = readonly (string | number)[]
 
-/** `spec.http[0].match` as the steps to it. */
+/** `spec.http[0].match` as the steps to it; `metadata.labels[istio.io/rev]` is the key of a map. */
 export const stepsOf = (field: string): (string | number)[] =>
-  [...field.matchAll(/\[(\d+)\]|([^.[\]]+)/g)].map(([, index, key]) =>
-    index === undefined ? String(key) : Number(index),
+  [...field.matchAll(/\[(\d+)\]|\[([^\]]+)\]|([^.[\]]+)/g)].map(([, index, key, name]) =>
+    index === undefined ? String(key ?? name) : Number(index),
   )
 
 /** The node at a path, or the last one on the way to it. */

@@ -151,6 +151,7 @@ t.test('the line of a problem is that of the source', async (t) => {
 t.test('a field has steps', async (t) => {
   t.strictSame(stepsOf('spec.http[0].match[12].port'), ['spec', 'http', 0, 'match', 12, 'port'])
   t.strictSame(stepsOf('kind'), ['kind'])
+  t.strictSame(stepsOf('metadata.labels[istio.io/rev]'), ['metadata', 'labels', 'istio.io/rev'], 'and the key of a map')
 })
 
 t.test('where a value stands, or what it would stand in', async (t) => {

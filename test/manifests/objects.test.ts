@@ -78,6 +78,10 @@ t.test('what is nearly an object is told', async (t) => {
 t.test('what has not the shape of its kind is told, where it stands', async (t) => {
   const rows: [text: string, problem: string][] = [
     ['apiVersion: v1\nkind: Service\nspec: {ports: 80}', '3:15: spec.ports must be a list'],
+    [
+      'apiVersion: v1\nkind: Service\nmetadata: {labels: {meshvip.dev/virtual-host: true}}',
+      '3:47: metadata.labels[meshvip.dev/virtual-host] must be a string',
+    ],
     ['# c\n- a\n- b', '2:1: the object must be an object'],
     ['apiVersion: v1\nkind: List\nitems: 5', '3:8: items must be a list'],
     ['kind: [x', '1:9: Flow sequence in block collection must be sufficiently indented and end with a ]'],
