@@ -142,7 +142,10 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--kubeconfig <FILE>', 'the cluster that --live asks')
     .option('--complete', 'there is nothing beside these manifests: what is not found is missing')
     .option('--config <FILE>', 'the configuration of the webhook, YAML')
-    .option('-n, --namespace <NAME>', 'where objects are that say no namespace', 'default')
+    .option(
+      '-n, --namespace <NAME>',
+      'where objects are that say no namespace (default: that of kubectl with --live, else "default")',
+    )
     .addOption(
       new Option('--unlisted-namespaces <HOW>', 'whether namespaces that are not given belong to the mesh')
         .choices(['selected', 'ignored'])

@@ -80,6 +80,14 @@ t.test('a live cluster', async (t) => {
   const at = t.testdir({ 'bad.yaml': bad, kubeconfig: server.kubeconfig })
   const live = ['check', `${at}/bad.yaml`, '--live', '--kubeconfig', `${at}/kubeconfig`]
   t.equal((await runHere(...live)).code, 0, 'its namespace is none of the mesh')
+  server.put({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'shop', labels: { 'istio-injection': 'enabled' } },
+  })
+  writeFileSync(`${at}/kubeconfig`, server.kubeconfig.replace('"context":{', '"context":{"namespace":"shop",'))
+  t.match(await runHere(...live), { code: 1, out: 'in:  Service shop/a\n' }, "it is applied to kubectl's namespace")
+  t.equal((await runHere(...live, '-n', 'default')).code, 0, 'unless another one is named')
   server.intercept = () => forbidden
   t.match(await runHere(...live), {
     code: 2,
@@ -87,7 +95,7 @@ t.test('a live cluster', async (t) => {
   })
 })
 
-const flags: CheckFlags = { namespace: 'default', output: [], failOn: 'deny', unlistedNamespaces: 'selected' }
+const flags: CheckFlags = { output: [], failOn: 'deny', unlistedNamespaces: 'selected' }
 
 const run = async (t: Test, paths: string[], isTerminal: { out: boolean; err: boolean }) => {
   let [out, err] = ['', '']
