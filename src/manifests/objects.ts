@@ -75,8 +75,8 @@ export const objectsOf = (document: Document, namespace: string): Found => {
     try {
       take(value, path)
     } catch (error) {
-      if (!(error instanceof MalformedObject)) throw error
-      malformed.push({ path: [...path, ...stepsOf(error.field)], problem: error.message })
+      const { field, message } = error as MalformedObject
+      malformed.push({ path: [...path, ...stepsOf(field)], problem: message })
     }
   }
   const read = readDocument(document)
