@@ -9,7 +9,7 @@ import packageManifest from './package.json' with { type: 'json' }
 
 const [folder = 'dist/package'] = process.argv.slice(2)
 
-const { name, version, description, license, type, bin } = packageManifest
+const { name, version, description, license, repository, type, bin } = packageManifest
 
 const published = {
   name,
@@ -17,6 +17,7 @@ const published = {
   description,
   keywords: ['kubernetes', 'istio', 'virtualservice', 'admission-webhook', 'lint'],
   license,
+  repository,
   type,
   bin,
   imports: { '#main': './meshvip.js' },

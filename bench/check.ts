@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { findOrBuildIstioctl } from '../test/istio/istioctl.ts'
+import { type AnalysisMessage, analyzeArguments, findOrBuildIstioctl } from '../test/istio/istioctl.ts'
 import { service, virtualService } from '../test/support/objects.ts'
 import { print, table, target } from './statistics.ts'
 
@@ -19,33 +19,36 @@ const routes = 26
 /** Seconds, and MiB. */
 const targets = { seconds: 30, memory: 1_024 }
 
-/** Every hundredth has a mistake. */
+/** Every hundredth has two mistakes: a port that its host has not, which istioctl does not look for, and a route behind one that takes all. */
 const manifestsOf = (file: number): string =>
   Array.from({ length: pairsPerFile }, (_, index) => {
-    const name = `orders-${file}-${index}`
-    const isWrong = (file * pairsPerFile + index) % 100 === 0
+    const pair = file * pairsPerFile + index
+    const [name, port] = [`orders-${pair}`, 20_000 + pair]
+    const isWrong = pair % 100 === 0
     const http = Array.from({ length: routes }, (_, route) => ({
       name: `route-${route}`,
-      match: [{ uri: { prefix: `/api/v1/resources/${route}/` }, port: isWrong && route === 0 ? 80 : 3111 }],
+      ...(isWrong && route === routes - 2
+        ? {}
+        : { match: [{ uri: { prefix: `/api/v1/resources/${route}/` }, port: isWrong && route === 0 ? 80 : port }] }),
       route: [{ destination: { host: `${name}-backend-${route}.shop.svc.cluster.local`, port: { number: 3100 } } }],
       timeout: '10s',
     }))
     return [
-      service(name, { ports: [{ name: 'http-api', port: 3111, protocol: 'TCP' }] }),
+      service(name, { ports: [{ name: 'http-api', port, protocol: 'TCP' }] }),
       virtualService(name, { hosts: [`${name}.shop.svc.cluster.local`], gateways: ['mesh'], http }),
     ]
       .map((manifest) => stringify(manifest))
       .join('---\n')
   }).join('---\n')
 
-type Run = { seconds: number; megabytes: number; code: number | null; out: string }
+type Run = { seconds: number; megabytes: number; out: string }
 
-/** Runs a program; its peak memory is what /proc says of it while it runs. */
+/** Runs a program that is to end well; its peak memory is what /proc says of it while it runs. */
 const run = (command: string, args: readonly string[]): Promise<Run> =>
   new Promise((resolve, reject) => {
     const started = performance.now()
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-    let [out, megabytes] = ['', 0]
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    let [out, err, megabytes] = ['', '', 0]
     const look = setInterval(async () => {
       const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '')
       megabytes = Math.max(megabytes, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024)
@@ -53,10 +56,14 @@ const run = (command: string, args: readonly string[]): Promise<Run> =>
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       out += text
     })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text
+    })
     child.once('error', reject)
-    child.once('close', (code) => {
+    child.once('close', (code, signal) => {
       clearInterval(look)
-      resolve({ seconds: (performance.now() - started) / 1000, megabytes, code, out })
+      if (code === 0) resolve({ seconds: (performance.now() - started) / 1000, megabytes, out })
+      else reject(new Error(`${command} ended with ${code ?? signal}: ${err}`))
     })
   })
 
@@ -72,25 +79,18 @@ try {
   }
   print(`${2 * files * pairsPerFile} manifests, ${(bytes / 1e6).toFixed(0)} MB, in ${files} files\n`)
   const ours = await run(process.execPath, ['src/main.ts', 'check', join(folder, 'manifests')])
-  const found = Number(
-    /(\d+) errors?, (\d+) warnings?/
-      .exec(ours.out)
-      ?.slice(1, 3)
-      .reduce((sum, n) => String(Number(sum) + Number(n)), '0'),
-  )
-  if (found < (files * pairsPerFile) / 100) throw new Error(`only ${found} mistakes were found`)
+  const found = Number(/0 errors, (\d+) warnings/.exec(ours.out)?.[1])
+  if (found !== (2 * files * pairsPerFile) / 100) throw new Error(`${found} mistakes were found`)
   const rows = [['meshvip check', ours.seconds.toFixed(1), ours.megabytes.toFixed(0), String(found)]]
   const istioctl = await findOrBuildIstioctl(print)
   if (typeof istioctl === 'string') {
-    const theirs = await run(istioctl, ['analyze', '--use-kube=false', join(folder, 'manifests')])
-    const messages = theirs.out
-      .split('\n')
-      .filter((line) => line.startsWith('Error') || line.startsWith('Warning')).length
+    const theirs = await run(istioctl, analyzeArguments('--use-kube=false', join(folder, 'manifests')))
+    const messages = JSON.parse(theirs.out) as AnalysisMessage[]
     rows.push([
       'istioctl analyze --use-kube=false',
       theirs.seconds.toFixed(1),
       theirs.megabytes.toFixed(0),
-      String(messages),
+      String(messages.filter(({ level }) => level !== 'Info').length),
     ])
   } else {
     print(istioctl.missing)

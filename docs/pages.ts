@@ -4,14 +4,15 @@ import { type AddressList, addressList } from '../src/address-list/address-list.
 import { formats } from '../src/address-list/format.ts'
 import { stateNames, states } from '../src/address-list/states.ts'
 import { checkReportSchema } from '../src/check/formats/json-schema.ts'
+import { manifestRules } from '../src/check/manifest-rules.ts'
 import { configurationSchema } from '../src/config/schema.ts'
+import { type Page, pagesOf } from '../src/explain.ts'
 import { staticPolicy } from '../src/registration/static-policy.ts'
 import { cell, describeRules, ruleTables } from '../src/rules/describe.ts'
-import { rules } from '../src/rules/index.ts'
 import { defaultPolicy } from '../src/rules/policy.ts'
 import { createMetrics, observeAddresses, observeView } from '../src/server/metrics.ts'
 import { addressesFile, addressesSeen, addressesStore } from '../test/fixtures/addresses.ts'
-import { type RuleFixture, readRuleFixtures } from '../test/fixtures/rules.ts'
+import { readExamples } from '../test/fixtures/examples.ts'
 import { chartValues, chartValuesSchema, chartValuesTable } from './chart.ts'
 
 /** What a generated page begins with. */
@@ -22,55 +23,33 @@ const header = madeBy('docs')
 
 const yamlHeader = '# Made by `npm run docs`; change src/registration/static-policy.ts and not this file.\n'
 
-const rulePage = (rule: (typeof rules)[number], { bad, good, action, finding }: RuleFixture): string => `${header}
-# ${rule.id}
+const blockOf = (block: Page['blocks'][number]): string => {
+  if ('heading' in block) return `## ${block.heading}`
+  if ('text' in block) return block.text
+  if ('code' in block) return `\`\`\`${block.language}\n${block.code}\n\`\`\``
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [
+    row(block.rows.map(([name]) => name)),
+    row(block.rows.map(() => '---')),
+    row(block.rows.map(([, value]) => value)),
+  ].join('\n')
+}
 
-${rule.finds}
-
-| kind | virtual hosts and their VirtualServices | others |
-| --- | --- | --- |
-| ${rule.kinds.join(', ')} | ${rule.defaults.virtualHost} | ${rule.defaults.other} |
-
-## Why
-
-${rule.why}
-
-## ${action === 'deny' ? 'Refused' : 'Warned of'}
-
-\`\`\`yaml
-${bad.text.trim()}
-\`\`\`
-
-The ${action === 'deny' ? 'denial' : 'API server'} says:
-
-\`\`\`text
-${finding}
-\`\`\`
-
-## Admitted
-
-\`\`\`yaml
-${good.text.trim()}
-\`\`\`
-
-Both are applied to [this cluster](../../test/fixtures/rules/cluster.yaml).
-
-## To turn it down
-
-In the configuration file, for everyone (\`deny\`, \`warn\`, \`audit\` or \`off\`):
-
-\`\`\`yaml
-rules:
-  ${rule.id}:
-    virtualHost: ${action === 'deny' ? 'warn' : 'audit'}
-    other: "off"
-\`\`\`
-`
+const rulePage = ({ id, blocks }: Page): string => `${[`${header}\n# ${id}`, ...blocks.map(blockOf)].join('\n\n')}\n`
 
 const rulesIndex = (): string => `${header}
 # Rules
 
-${ruleTables.markdown(describeRules(defaultPolicy).map((rule) => ({ ...rule, page: `${rule.id}.md` })))}`
+Each page has a bad and a good manifest; both are applied to [this cluster](../../test/fixtures/rules/cluster.yaml).
+\`meshvip explain RULE\` shows it in a terminal.
+
+${ruleTables.markdown(describeRules(defaultPolicy).map((rule) => ({ ...rule, page: `${rule.id}.md` })))}
+\`meshvip check\` reads manifests before there is anything to judge, and says of them:
+
+| | what it finds |
+| --- | --- |
+${manifestRules.map(({ id, finds }) => `| [${id}](${id}.md) | ${cell(finds)} |`).join('\n')}
+`
 
 type Property = { description?: string; type?: string; enum?: readonly string[]; default?: unknown }
 
@@ -203,7 +182,7 @@ ${chartValuesTable()}
 
 /** Every generated page, by its path from the project's root. */
 export const generatedPages = async (): Promise<Map<string, string>> => {
-  const fixtures = new Map((await readRuleFixtures()).rules.map((fixture) => [fixture.id, fixture]))
+  const examples = await readExamples()
   const pages = new Map([
     ['docs/rules/README.md', rulesIndex()],
     ['docs/configuration.md', configurationPage()],
@@ -217,8 +196,9 @@ export const generatedPages = async (): Promise<Map<string, string>> => {
     ],
     ['charts/meshvip/values.schema.json', `${JSON.stringify(chartValuesSchema, undefined, 2)}\n`],
     ['charts/meshvip/README.md', chartPage()],
+    ['src/examples.json', `${JSON.stringify(examples, undefined, 2)}\n`],
     ['docs/check-report.schema.json', `${JSON.stringify(checkReportSchema, undefined, 2)}\n`],
   ])
-  for (const rule of rules) pages.set(`docs/rules/${rule.id}.md`, rulePage(rule, fixtures.get(rule.id) as RuleFixture))
+  for (const page of pagesOf(defaultPolicy, examples)) pages.set(`docs/rules/${page.id}.md`, rulePage(page))
   return pages
 }

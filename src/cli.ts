@@ -9,7 +9,8 @@ import { formatNames } from './check/formats/index.ts'
 import { completionScripts, type Shell } from './completion.ts'
 import { ConfigurationError } from './config/load.ts'
 import { readPolicy } from './config/read.ts'
-import { describeRules, explainRule, rulesLike, ruleTables } from './rules/describe.ts'
+import { explain, rulesLike } from './explain.ts'
+import { describeRules, ruleTables } from './rules/describe.ts'
 import { shownName } from './rules/message.ts'
 import { greeting, standaloneGreeting } from './server/greeting.ts'
 import { type HostPort, parseHostPort } from './server/host-port.ts'
@@ -195,7 +196,10 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--kubeconfig <FILE>', 'the cluster that --live asks')
     .option('--complete', 'there is nothing beside these manifests: what is not found is missing')
     .option('--config <FILE>', 'the configuration of the webhook, YAML')
-    .option('-n, --namespace <NAME>', 'where objects are that say no namespace', 'default')
+    .option(
+      '-n, --namespace <NAME>',
+      'where objects are that say no namespace (default: that of kubectl with --live, else "default")',
+    )
     .addOption(
       new Option('--unlisted-namespaces <HOW>', 'whether namespaces that are not given belong to the mesh')
         .choices(['selected', 'ignored'])
@@ -232,12 +236,13 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
   program
     .command('explain')
     .argument('<RULE>', 'the id of a rule, as it stands in brackets behind a finding')
-    .description('say what a rule finds, why that fails, and what is done for it')
+    .description('show the page of a rule: what it finds, why that fails, what is done for it, and an example')
     .option('--config <FILE>', 'the configuration of the webhook, YAML')
     .action(async (id: string, { config }: { config?: string }) => {
-      const text = explainRule(id, await readPolicy(config))
+      const text = explain(id, await readPolicy(config))
       const like = rulesLike(id)
-      const hint = like.length === 0 ? 'meshvip rules lists them' : `there are ${like.join(', ')}`
+      const hint =
+        like.length === 0 ? 'meshvip rules lists them' : `there ${like.length === 1 ? 'is' : 'are'} ${like.join(', ')}`
       if (text === undefined) throw new UsageError(`there is no rule ${shownName(id)}: ${hint}`)
       output.out(text)
     })

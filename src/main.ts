@@ -1,9 +1,11 @@
 import { run } from './cli.ts'
 
-// Who reads us may have seen enough, as `| head` has: that is no failure.
+// Who reads us may have seen enough, as `| head` has: that is no failure. A report that a full disk does not take is one, and no verdict.
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+  stream.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') return
+    if (stream === process.stdout) process.stderr.write(`meshvip: cannot write the output: ${message}\n`)
+    process.exit(2)
   })
 }
 

@@ -80,7 +80,7 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
       ['serve', '--standalone', '--config', `${folder}/bad.yaml`],
       /^meshvip: \S+\/bad\.yaml:1:8: pools: must be array\n$/,
     ],
-    [['serve', '--standalone', `${folder}/manifests`], /^meshvip: \S+\/manifests\/bad\.yaml:1: [^\n]*\n$/],
+    [['serve', '--standalone', `${folder}/manifests`], /^meshvip: \S+\/manifests\/bad\.yaml:1:\d+: [^\n]*\n$/],
   ]
   for (const [args, err] of cases) {
     const result = await runHere(...args)
@@ -103,13 +103,13 @@ t.test('who reads the output may stop before it ends, as head does', async (t) =
   t.equal(meshvip.stderr, '')
 })
 
-t.test('an output that cannot be written is a failure', async (t) => {
+t.test('an output that cannot be written is a failure, and no verdict', async (t) => {
   const full =
     "process.stdout.write = () => process.stdout.emit('error', Object.assign(new Error('full'), { code: 'ENOSPC' }))"
   const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(full)}`]
   const meshvip = startMeshvip(t, ['--version'], { nodeOptions })
-  t.strictSame(await meshvip.ended(), { code: 1, signal: null })
-  t.match(meshvip.stderr, 'ENOSPC')
+  t.strictSame(await meshvip.ended(), { code: 2, signal: null })
+  t.equal(meshvip.stderr, 'meshvip: cannot write the output: full\n')
 })
 
 t.test('a defect is not taken for a mistake of the user', async (t) => {

@@ -17,13 +17,14 @@ t.test('the package is one file of code, and what belongs to it', async (t) => {
     'meshvip.js.LEGAL.txt',
     'package.json',
   ])
-  const { version, description } = ownManifest
+  const { version, description, repository } = ownManifest
   t.strictSame(JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')), {
     name: 'meshvip',
     version,
     description,
     keywords: ['kubernetes', 'istio', 'virtualservice', 'admission-webhook', 'lint'],
     license: 'Apache-2.0',
+    repository,
     type: 'module',
     bin: { meshvip: 'bin/meshvip.js' },
     imports: { '#main': './meshvip.js' },
@@ -43,6 +44,7 @@ t.test('installed where there is no network, it runs', async (t) => {
   t.match(await npx('check', 'deploy/orders'), { code: 0, stderr: '' })
   const mistakes = await npx('check', 'deploy')
   t.match(mistakes, { code: 1, stdout: '[service-port-80]', stderr: '' })
+  t.match(await npx('explain', 'service-port-80'), { code: 0, stdout: 'kind: Service', stderr: '' })
 })
 
 t.test('a Node that is older than it needs is told so in a sentence', async (t) => {

@@ -66,8 +66,14 @@ export class Fields {
 
   /** The string values of a map such as labels; empty where it is absent. */
   stringMap(key: string): ReadonlyMap<string, string> {
-    const fields = this.object(key)
-    return new Map(Object.keys(fields.value).map((name) => [name, fields.string(name) ?? '']))
+    const { value, path } = this.object(key)
+    return new Map(
+      Object.entries(value).map(([name, text]) => {
+        if (typeof text === 'string') return [name, text]
+        if (text === null || text === undefined) return [name, '']
+        throw new MalformedObject(`${path}[${name}]`, 'a string')
+      }),
+    )
   }
 
   #array(key: string): unknown[] {

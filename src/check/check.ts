@@ -1,38 +1,27 @@
-import type { KnownObject } from '../api/kinds.ts'
+import type { Kind, KnownObject } from '../api/kinds.ts'
 import { formatName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
+import { type Document, documentsOf, type Path, type Place, positionsOf, stepsOf } from '../manifests/documents.ts'
+import { type Located, type NearMiss, objectsOf } from '../manifests/objects.ts'
+import type { Source, Unreadable } from '../manifests/sources.ts'
 import { type Circumstances, judgeService, judgeVirtualService, type Outcome } from '../rules/judge.ts'
 import type { Policy } from '../rules/policy.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import type { ClusterView } from '../view/view.ts'
-import { type Document, documentsOf, type Path, type Position, positionsOf, stepsOf } from './documents.ts'
 import { askOverlaid, readPresent, withPresent } from './live.ts'
-import { type Located, type NearMiss, objectsOf } from './objects.ts'
-import type { Source, Unreadable } from './sources.ts'
+import { manifestKind } from './manifest-rules.ts'
 
 /** What comes of a finding: a denial in the cluster, a warning, or a line in its log. */
 export type Severity = 'error' | 'warning' | 'note'
 
-/** A finding, and where it stands. */
-export type Issue = {
-  severity: Severity
-  source: string
-  position: Position
-  /** The line that it is in, and how many characters of it are meant. */
-  excerpt: string
-  length: number
-  /** `VirtualService shop/orders` */
-  object: string
-  rule: string
-  field: string
-  /** What it is about, by name. With rule and object it tells whether another report has the same issue, wherever that stands. */
-  about: string
-  problem: string
-  reason: string
-  fix: string
-  /** Why it is no denial although its rule denies. */
-  note?: string
-}
+/** A finding, the object that it is in, and where that says so. */
+export type Issue = Place &
+  Pick<Outcome, 'rule' | 'field' | 'about' | 'problem' | 'reason' | 'fix' | 'note'> & {
+    severity: Severity
+    source: string
+    /** `VirtualService shop/orders` */
+    object: string
+  }
 
 export type Report = {
   issues: readonly Issue[]
@@ -59,9 +48,6 @@ export type CheckOptions = {
   onProgress?(what: string): void
 }
 
-/** The rule of what is no object that rules read but looks like one. It judges manifests and no objects, so it is none of the table. */
-export const nearMissRule = 'manifest-kind'
-
 export const severities: { readonly [A in Outcome['action']]: Severity } = {
   deny: 'error',
   warn: 'warning',
@@ -75,17 +61,15 @@ export const isAtLeast = (severity: Severity, least: Severity): boolean => rank.
 
 type Unplaced = {
   located: { document: Document; path: Path }
-  field: string
-  issue: Omit<Issue, 'source' | 'position' | 'excerpt' | 'length'>
+  issue: Omit<Issue, 'source' | keyof Place>
 }
 
 const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
   located: nearMiss,
-  field: 'kind',
   issue: {
     severity: 'warning',
     object: 'manifest',
-    rule: nearMissRule,
+    rule: manifestKind.id,
     field: 'kind',
     about: nearMiss.problem,
     problem: nearMiss.problem,
@@ -128,7 +112,6 @@ const judge = (
     .filter(({ fromMutation, missing }) => !fromMutation && (complete || !missing))
     .map(({ action, rule, field, about, problem, reason, fix, note }) => ({
       located,
-      field,
       issue: {
         severity: severities[action],
         object: nameOf(located.known),
@@ -166,16 +149,22 @@ const place = (unplaced: readonly Unplaced[]): Issue[] =>
   [...Map.groupBy(unplaced, ({ located }) => located.document)].flatMap(([document, issues]) => {
     const places = positionsOf(
       document,
-      issues.map(({ located, field }) => [...located.path, ...stepsOf(field)]),
+      issues.map(({ located, issue }) => [...located.path, ...stepsOf(issue.field)]),
     )
-    return issues.map(({ issue }, index): Issue => {
-      const place = places[index] as (typeof places)[0]
-      return { ...issue, source: document.source.name, ...place }
-    })
+    return issues.map(
+      ({ issue }, index): Issue => ({
+        ...issue,
+        source: document.source.name,
+        ...(places[index] as Place),
+      }),
+    )
   })
 
 const byPlace = (a: Issue, b: Issue): number =>
   a.position.line - b.position.line || a.position.column - b.position.column
+
+/** Claims and Endpoints are made by controllers; in manifests they mean nothing. */
+const passedOver: readonly Kind[] = ['IPAddress', 'Endpoints']
 
 /** Judges all that the sources have in them. */
 export const check = async (sources: AsyncIterable<Source | Unreadable>, options: CheckOptions): Promise<Report> => {
@@ -192,12 +181,9 @@ export const check = async (sources: AsyncIterable<Source | Unreadable>, options
     for (const document of documentsOf(source)) {
       options.onProgress?.(`reading: ${located.length} objects`)
       const found = objectsOf(document, options.namespace)
-      if ('problem' in found) {
-        unreadable.push(found)
-        continue
-      }
-      located.push(...found.objects)
+      located.push(...found.objects.filter(({ known }) => !passedOver.includes(known.kind)))
       unplaced.push(...found.nearMisses.map(nearMissIssue))
+      unreadable.push(...found.unreadable)
     }
   }
   unplaced.push(...(await judgeAll(located, options)))

@@ -2,11 +2,11 @@ import { writeFile } from 'node:fs/promises'
 import { readPolicy } from '../config/read.ts'
 import { cannotRead } from '../kubernetes/cannot-read.ts'
 import { ApiError, KubernetesClient } from '../kubernetes/client.ts'
-import { loadKubectlConfig } from '../kubernetes/config.ts'
+import { loadKubectlConfig, ownNamespace } from '../kubernetes/config.ts'
+import { readSources } from '../manifests/sources.ts'
 import { UsageError } from '../usage-error.ts'
 import { check, isAtLeast, type Report, type Severity } from './check.ts'
 import { type Format, formatNames, formats } from './formats/index.ts'
-import { readSources } from './sources.ts'
 
 /** A format, and the file that it is written to; the standard output where there is none. */
 export type Target = { format: Format; file?: string }
@@ -16,7 +16,7 @@ export type CheckFlags = {
   kubeconfig?: string
   complete?: true
   config?: string
-  namespace: string
+  namespace?: string
   output: readonly Target[]
   failOn: 'deny' | 'warn'
   unlistedNamespaces: 'selected' | 'ignored'
@@ -78,7 +78,7 @@ const showProgress = ({ err, isTerminal }: Terminal): { onProgress(what: string)
 
 /** Checks manifests, and writes what is wrong with them. Resolves to the exit code. Throws UsageError, ConfigurationError or ApiError. */
 export const runCheck = async (paths: readonly string[], flags: CheckFlags, terminal: Terminal): Promise<number> => {
-  const { config, namespace, output, failOn, complete = false } = flags
+  const { config, output, failOn, complete = false } = flags
   if (flags.kubeconfig !== undefined && flags.live === undefined)
     throw new UsageError('--kubeconfig says which cluster --live asks: give both')
   if (complete && flags.live !== undefined)
@@ -96,7 +96,8 @@ export const runCheck = async (paths: readonly string[], flags: CheckFlags, term
   try {
     report = await check(readSources(paths, terminal.stdin), {
       policy,
-      namespace,
+      // Where kubectl would apply it to.
+      namespace: flags.namespace ?? (kubeConfig === undefined ? 'default' : ownNamespace(kubeConfig)),
       complete,
       unlistedNamespacesSelected: flags.unlistedNamespaces === 'selected',
       onProgress,

@@ -165,7 +165,7 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
     [['--state', 'lost'], /^error: option '--state <STATE>' argument 'lost' is invalid\. Allowed choices are held, /],
     [['-f', 'x', '--kubeconfig', 'y'], /^meshvip: --filename and --kubeconfig exclude each other: /],
     [['-f', `${folder}/none`], /^meshvip: cannot read \S+\/none: ENOENT/],
-    [['-f', `${folder}/bad.yaml`], /^meshvip: \S+\/bad\.yaml:1: /],
+    [['-f', `${folder}/bad.yaml`], /^meshvip: \S+\/bad\.yaml:1:\d+: /],
     [['-f', addressesFile, '--config', `${folder}/none`], /^meshvip: cannot read --config \S+\/none: ENOENT/],
     [['-f', addressesFile, '--config', `${folder}/pools.yaml`], /^meshvip: \S+pools\.yaml:1:8: pools: must be array$/],
     [['--kubeconfig', `${folder}/none`], /^meshvip: cannot read the kubeconfig \S+\/none: ENOENT/],

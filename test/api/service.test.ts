@@ -133,7 +133,7 @@ t.test('a malformed Service is refused by the field', async (t) => {
   )
   t.match(
     thrown(() => parseService({ metadata: { labels: { app: 1 } } })),
-    /^MalformedObject: metadata\.labels\.app must be /,
+    /^MalformedObject: metadata\.labels\[app\] must be /,
   )
   t.match(
     thrown(() => parseService({ spec: { externalIPs: '240.240.0.1' } })),

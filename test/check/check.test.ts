@@ -6,7 +6,7 @@ import { NamePattern } from '../../src/rules/name-pattern.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { readRuleFixtures } from '../fixtures/rules.ts'
 import { startFakeApiServer } from '../support/fake-api-server.ts'
-import { sourceOf, sourcesOf } from './sources.ts'
+import { sourceOf, sourcesOf } from '../support/sources.ts'
 
 const options: CheckOptions = {
   policy: defaultPolicy,

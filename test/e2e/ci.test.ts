@@ -47,6 +47,13 @@ t.test('what is written of versions is this version', async (t) => {
   }
 })
 
+t.test('where this repository is, it is as its package says', async (t) => {
+  const [, place] = /github\.com\/(.+)\.git$/.exec(packageManifest.repository.url) ?? []
+  const named = [...(await readFile('docs/ci.md', 'utf8')).matchAll(/[\w-]+\/meshvip\b/g)].map(([text]) => text)
+  t.ok(named.length > 0)
+  t.strictSame(new Set(named), new Set([place]))
+})
+
 t.test('the commands for any CI pass what is good, and fail for what is bad', async (t) => {
   const commands = await recipes('Any CI', 'sh')
   t.equal(commands.length, 4)

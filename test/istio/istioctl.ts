@@ -39,14 +39,21 @@ export const findOrBuildIstioctl = async (log: Log): Promise<string | Missing> =
   return typeof folder === 'string' ? join(folder, 'istioctl') : folder
 }
 
+/** Without all namespaces it is that of kubectl alone which is looked at, in files as well. */
+export const analyzeArguments = (...more: readonly string[]): string[] => [
+  'analyze',
+  '--all-namespaces',
+  '--output=json',
+  ...more,
+]
+
 /**
  * What istioctl says of all that a cluster holds. Given files alone (`--use-kube=false`) it would leave their Services and
  * Namespaces aside, and with them the analyzers of destinations and port names.
  */
 export const analyze = (istioctl: string, kubeconfig: string, home: string): Promise<AnalysisMessage[]> =>
   new Promise((resolve, reject) => {
-    const args = ['analyze', '--all-namespaces', '--output=json', `--kubeconfig=${kubeconfig}`]
-    const child = spawn(istioctl, args, {
+    const child = spawn(istioctl, analyzeArguments(`--kubeconfig=${kubeconfig}`), {
       env: { HOME: home },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: LIMIT_MS,

@@ -489,12 +489,12 @@ t.test('how it was started in a way that cannot work, it says in one sentence', 
       /^cannot read --config \S+\/none\.yaml: ENOENT/,
     ],
     ['a bad configuration', { config: `${folder}/bad.yaml` }, 'ConfigurationError', /bad\.yaml:1:8: pools: /],
-    ['no folder of manifests', { standalone: `${folder}/none` }, 'ManifestError', /^cannot read \S+\/none: ENOENT/],
+    ['no folder of manifests', { standalone: `${folder}/none` }, 'UsageError', /^cannot read \S+\/none: ENOENT/],
     [
       'bad manifests',
       { standalone: `${folder}/bad-manifests` },
       'ManifestError',
-      /x\.yaml:1: spec\.ports must be a list$/,
+      /x\.yaml:\d+:\d+: spec\.ports must be a list$/,
     ],
   ]
   for (const [what, options, name, message] of cases) {

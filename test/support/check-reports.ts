@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { check, type Issue, type Report } from '../../src/check/check.ts'
-import { readSources } from '../../src/check/sources.ts'
+import { readSources } from '../../src/manifests/sources.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 
 /** An issue such as the rules give, with what a test wants otherwise. */

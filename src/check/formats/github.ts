@@ -1,5 +1,6 @@
 import { shownName, shownProblem } from '../../rules/message.ts'
 import type { Report, Severity } from '../check.ts'
+import { manifestUnreadable } from '../manifest-rules.ts'
 import { messageOf, portablePath } from './shown.ts'
 import { summaryOf } from './text.ts'
 
@@ -28,7 +29,11 @@ export const formatGitHub = (report: Report): string => {
     return command(commands[severity], { ...place, title: rule }, `${shownName(object)}: ${messageOf(issue)}`)
   })
   const ofUnreadable = unreadable.map(({ source, line, column, problem }) =>
-    command('error', { file: portablePath(source), line, col: column, title: 'unreadable' }, shownProblem(problem)),
+    command(
+      'error',
+      { file: portablePath(source), line, col: column, title: manifestUnreadable.id },
+      shownProblem(problem),
+    ),
   )
   return [...ofIssues, ...ofUnreadable, summaryOf(report), ''].join('\n')
 }

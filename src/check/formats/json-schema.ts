@@ -23,6 +23,7 @@ export const checkReportSchema = {
         required: [
           'severity',
           'rule',
+          'page',
           'source',
           'line',
           'column',
@@ -43,7 +44,7 @@ export const checkReportSchema = {
           rule: text(
             'The id of the rule, or manifest-kind for what looks like an object that rules judge and is none.',
           ),
-          page: text("The rule's page; manifest-kind has none."),
+          page: text("The rule's page; meshvip explain shows it as well."),
           source,
           line: ordinal('The line in which it stands, from 1.'),
           column: ordinal('The column in which it begins, from 1, in UTF-16 code units.'),

@@ -1,5 +1,5 @@
 import { shownProblem } from '../../rules/message.ts'
-import { nearMissRule, type Report } from '../check.ts'
+import type { Report } from '../check.ts'
 import type { Surroundings } from './index.ts'
 import { countOf, shown } from './shown.ts'
 
@@ -12,11 +12,22 @@ export const formatJSON = (report: Report, { docsURL }: Pick<Surroundings, 'docs
     issues: issues.map((issue) => {
       const { severity, source, position, length, object, rule, field, about, problem, reason, fix, note } =
         shown(issue)
-      const page = rule === nearMissRule ? {} : { page: `${docsURL}/${rule}` }
       const { line, column } = position
       const place = { source, line, column, endColumn: column + length }
       const noted = note === undefined ? {} : { note }
-      return { severity, rule, ...page, ...place, object, field, about, problem, reason, fix, ...noted }
+      return {
+        severity,
+        rule,
+        page: `${docsURL}/${rule}`,
+        ...place,
+        object,
+        field,
+        about,
+        problem,
+        reason,
+        fix,
+        ...noted,
+      }
     }),
     unreadable: unreadable.map(({ source, line, column, problem }) => ({
       source,

@@ -1,6 +1,6 @@
+import type { Unreadable } from '../../manifests/sources.ts'
 import { shownName, shownProblem } from '../../rules/message.ts'
 import type { Issue, Report, Severity } from '../check.ts'
-import type { Unreadable } from '../sources.ts'
 import { plain, textOfIssue, textOfUnreadable } from './text.ts'
 
 const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }

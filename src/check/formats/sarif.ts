@@ -2,36 +2,34 @@ import { createHash } from 'node:crypto'
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import packageManifest from '../../../package.json' with { type: 'json' }
+import type { Unreadable } from '../../manifests/sources.ts'
 import type { Action } from '../../rules/finding.ts'
 import { rules } from '../../rules/index.ts'
 import { shownProblem } from '../../rules/message.ts'
-import { type Issue, nearMissRule, type Report, type Severity, severities } from '../check.ts'
-import type { Unreadable } from '../sources.ts'
+import { type Issue, type Report, type Severity, severities } from '../check.ts'
+import { type ManifestRule, manifestKind, manifestUnreadable } from '../manifest-rules.ts'
 import type { Surroundings } from './index.ts'
 import { messageOf, portablePath, shown } from './shown.ts'
 
 const levels: { readonly [A in Action]: Severity | 'none' } = { ...severities, off: 'none' }
 
+/** What code scanning shows of a rule. */
+const descriptorOf = ({ id, finds, why }: Pick<ManifestRule, 'id' | 'finds' | 'why'>, docsURL: string) => ({
+  id,
+  shortDescription: { text: finds },
+  fullDescription: { text: why },
+  // What GitHub shows beside an alert.
+  help: { text: `${why}\n\n${docsURL}/${id}` },
+  helpUri: `${docsURL}/${id}`,
+})
+
 const rulesFor = (docsURL: string) => [
-  ...rules.map(({ id, kinds, finds, why, defaults }) => ({
-    id,
-    shortDescription: { text: finds },
-    fullDescription: { text: why },
-    // What GitHub shows beside an alert.
-    help: { text: `${why}\n\n${docsURL}/${id}` },
-    helpUri: `${docsURL}/${id}`,
-    defaultConfiguration: { level: levels[defaults.virtualHost] },
-    properties: { tags: kinds },
+  ...rules.map((rule) => ({
+    ...descriptorOf(rule, docsURL),
+    defaultConfiguration: { level: levels[rule.defaults.virtualHost] },
+    properties: { tags: rule.kinds },
   })),
-  {
-    id: nearMissRule,
-    shortDescription: { text: 'A manifest looks like an object that rules judge, and is none.' },
-    fullDescription: {
-      text: 'Its kind or its apiVersion is misspelt: the API server refuses it, and nobody has checked what is in it.',
-    },
-    help: { text: 'Write the apiVersion and the kind that the message names.' },
-    defaultConfiguration: { level: 'warning' },
-  },
+  { ...descriptorOf(manifestKind, docsURL), defaultConfiguration: { level: 'warning' } },
 ]
 
 /** The name by which GitHub code scanning knows the root of a checkout. */
@@ -77,6 +75,7 @@ const resultOf = (issue: Issue, ruleIndex: number) => {
 }
 
 const notificationOf = ({ source, line, column, problem }: Unreadable) => ({
+  descriptor: { id: manifestUnreadable.id, index: 0 },
   level: 'error',
   message: { text: shownProblem(problem) },
   locations: [
@@ -104,6 +103,7 @@ export const formatSARIF = ({ issues, unreadable }: Report, { docsURL }: Pick<Su
             version: packageManifest.version,
             informationUri: docsURL,
             rules: described,
+            notifications: [descriptorOf(manifestUnreadable, docsURL)],
           },
         },
         columnKind: 'utf16CodeUnits',

@@ -1,6 +1,7 @@
+import type { Unreadable } from '../../manifests/sources.ts'
 import { printable, shorten } from '../../rules/message.ts'
 import type { Issue, Report, Severity } from '../check.ts'
-import type { Unreadable } from '../sources.ts'
+import { manifestUnreadable } from '../manifest-rules.ts'
 import { countOf } from './shown.ts'
 
 /** How long a line of an excerpt may be. */
@@ -28,12 +29,14 @@ const excerptOf = ({ excerpt, position, length }: Issue, paint: Paint, colour: s
   ]
 }
 
+const ruleIn = (rule: string, paint: Paint): string => paint(`[${rule}]`, '2')
+
 export const textOfIssue = (issue: Issue, paint: Paint): string => {
   const { severity, source, position, problem, reason, fix, rule, object, note } = issue
   const colour = colours[severity]
   const head = `${printable(source)}:${position.line}:${position.column}: ${paint(severity, colour)}: `
   return [
-    `${head}${shorten(printable(problem), 1_000)} ${paint(`[${rule}]`, '2')}`,
+    `${head}${shorten(printable(problem), 1_000)} ${ruleIn(rule, paint)}`,
     ...excerptOf(issue, paint, colour),
     `   in:  ${printable(object)}${note === undefined ? '' : ` (${printable(note)})`}`,
     `   why: ${printable(reason)}`,
@@ -45,7 +48,7 @@ export const textOfIssue = (issue: Issue, paint: Paint): string => {
 const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
 
 export const textOfUnreadable = ({ source, line, column, problem }: Unreadable, paint: Paint): string =>
-  `${printable(source)}:${line}:${column}: ${paint('unreadable', colours.error)}: ${shorten(printable(problem), 1_000)}\n`
+  `${printable(source)}:${line}:${column}: ${paint('unreadable', colours.error)}: ${shorten(printable(problem), 1_000)} ${ruleIn(manifestUnreadable.id, paint)}\n`
 
 /** How much there was, in one line. */
 export const summaryOf = ({ issues, unreadable, judged, objects }: Report): string => {

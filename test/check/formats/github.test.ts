@@ -34,7 +34,7 @@ t.test('what is found is a command, and below them stands how much it is', async
       '::error file=apps/orders.yaml,line=12,col=13,endColumn=15,title=service-port-80::Service shop/orders: port 80 is that of every virtual host: hosts leak into each other. Fix: pick another, such as 3100',
       '::warning file=apps/orders.yaml,line=12,col=13,endColumn=15,title=service-port-80::Service shop/orders: port 80 is that of every virtual host: hosts leak into each other (as agreed). Fix: pick another, such as 3100',
       '::notice file=apps/orders.yaml,line=12,col=13,endColumn=15,title=service-port-80::Service shop/orders: port 80 is that of every virtual host: hosts leak into each other. Fix: pick another, such as 3100',
-      '::error file=b%2Cc.yaml,line=3,col=5,title=unreadable::100%25 tabs',
+      '::error file=b%2Cc.yaml,line=3,col=5,title=manifest-unreadable::100%25 tabs',
       '1 error, 1 warning, 1 note, 1 document unreadable in 3 Services and VirtualServices (5 objects)',
       '',
     ],

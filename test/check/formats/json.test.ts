@@ -1,7 +1,6 @@
 import { Ajv } from 'ajv'
 import fc from 'fast-check'
 import t from 'tap'
-import { nearMissRule } from '../../../src/check/check.ts'
 import { formats } from '../../../src/check/formats/index.ts'
 import { checkReportSchema } from '../../../src/check/formats/json-schema.ts'
 import { fixturesReport, hostileReport, issue, report } from '../../support/check-reports.ts'
@@ -58,10 +57,6 @@ t.test('all of a report is in it', async (t) => {
   )
 })
 
-t.test('a manifest that is no object has no page to read', async (t) => {
-  t.notOk('page' in format({ issues: [issue({ rule: nearMissRule })] }).issues[0])
-})
-
 t.test('every report is what the schema documents', async (t) => {
   for (const [name, one] of Object.entries({ fixturesReport, hostileReport, empty: report() })) {
     t.ok(isDocumented(JSON.parse(formats.json(one, surroundings))), name)
@@ -75,7 +70,7 @@ t.test('what the schema promises cannot be left out', async (t) => {
     issues: [issue({ note: 'n' })],
     unreadable: [{ source: 'a', line: 1, column: 1, problem: 'p' }],
   })
-  const optional = ['page', 'note']
+  const optional = ['note']
   const parts: [part: (whole: typeof full) => object][] = [
     [(whole) => whole],
     [(whole) => whole.issues[0]],

@@ -81,7 +81,7 @@ WARNING</system-out>
 <skipped>warning</skipped>
 </testcase>
 <testcase classname="b.yaml" name="document at line 7">
-<error message="a tab">b.yaml:7:2: unreadable: a tab
+<error message="a tab">b.yaml:7:2: unreadable: a tab [manifest-unreadable]
 </error>
 </testcase>
 </testsuite>

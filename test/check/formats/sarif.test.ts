@@ -5,8 +5,9 @@ import { fullFormats } from 'ajv-formats/dist/formats.js'
 import fc from 'fast-check'
 import t from 'tap'
 import packageManifest from '../../../package.json' with { type: 'json' }
-import { type Issue, nearMissRule } from '../../../src/check/check.ts'
+import type { Issue } from '../../../src/check/check.ts'
 import { formats } from '../../../src/check/formats/index.ts'
+import { manifestKind, manifestUnreadable } from '../../../src/check/manifest-rules.ts'
 import { rules } from '../../../src/rules/index.ts'
 import { fixturesReport, hostileReport, issue, report } from '../../support/check-reports.ts'
 
@@ -54,8 +55,9 @@ t.test('it says of whom it is, and has all rules', async (t) => {
   })
   t.strictSame(
     driver.rules.map(({ id }: { id: string }) => id),
-    [...rules.map(({ id }) => id), nearMissRule],
+    [...rules.map(({ id }) => id), manifestKind.id],
   )
+  t.match(driver.notifications, [{ id: manifestUnreadable.id, helpUri: /manifest-unreadable$/ }])
   for (const [index, { id, finds, why, kinds, defaults }] of rules.entries()) {
     t.strictSame(driver.rules[index], {
       id,
@@ -70,12 +72,12 @@ t.test('it says of whom it is, and has all rules', async (t) => {
 })
 
 t.test('a result', async (t) => {
-  const [result] = run({ issues: [issue({ severity: 'warning', rule: nearMissRule, note: 'as agreed' })] }).results
+  const [result] = run({ issues: [issue({ severity: 'warning', rule: manifestKind.id, note: 'as agreed' })] }).results
   t.match(result.partialFingerprints, { 'finding/v1': /^[0-9a-f]{64}$/ })
   t.strictSame(
     { ...result, partialFingerprints: {} },
     {
-      ruleId: nearMissRule,
+      ruleId: manifestKind.id,
       ruleIndex: rules.length,
       level: 'warning',
       message: {
@@ -162,6 +164,7 @@ t.test('what is unreadable is a notification, and the run no success', async (t)
   t.equal(executionSuccessful, false)
   t.strictSame(toolExecutionNotifications, [
     {
+      descriptor: { id: manifestUnreadable.id, index: 0 },
       level: 'error',
       message: { text: 'a tab\\u{1b}' },
       locations: [

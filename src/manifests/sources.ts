@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { UsageError } from '../usage-error.ts'
 
@@ -58,6 +58,15 @@ const reading = async <T>(path: string, read: () => Promise<T>): Promise<T> => {
   }
 }
 
+/** One that is in a folder but cannot be read hides none of the others there. */
+const readSource = async (file: string): Promise<Source | Unreadable> => {
+  try {
+    return decode(await readFile(file), file)
+  } catch (error) {
+    return { source: file, line: 1, column: 1, problem: `it cannot be read: ${(error as Error).message}` }
+  }
+}
+
 /** The manifests of a folder and those below it, in the order of their names; folders of version control are passed over. */
 const filesOf = async (folder: string): Promise<string[]> => {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
@@ -71,14 +80,15 @@ const filesOf = async (folder: string): Promise<string[]> => {
 }
 
 /**
- * Reads files, folders, and for `-` the standard input, one after the other. Throws UsageError where one is not there or has nothing in it
- * that could be a manifest.
+ * Reads files, folders, and for `-` the standard input, one after the other, and each only once. Throws UsageError where one is not there
+ * or has nothing in it that could be a manifest.
  */
 export async function* readSources(
   paths: readonly string[],
   stdin: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Source | Unreadable> {
-  for (const path of paths) {
+  const seen = new Set<string>()
+  for (const path of new Set(paths)) {
     if (path === '-') {
       yield decode(await buffer(stdin), 'stdin')
       continue
@@ -86,6 +96,10 @@ export async function* readSources(
     const isFolder = (await reading(path, () => stat(path))).isDirectory()
     const files = isFolder ? await reading(path, () => filesOf(path)) : [path]
     if (files.length === 0) throw new UsageError(`${path} has no .yaml, .yml or .json file in it`)
-    for (const file of files) yield decode(await reading(file, () => readFile(file)), file)
+    for (const file of files) {
+      if (seen.has(resolve(file))) continue
+      seen.add(resolve(file))
+      yield await readSource(file)
+    }
   }
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { documentsOf } from '../../src/check/documents.ts'
-import { objectsOf } from '../../src/check/objects.ts'
+import { documentsOf } from '../../src/manifests/documents.ts'
+import { objectsOf } from '../../src/manifests/objects.ts'
 
 const found = (text: string) => {
   const [document] = [...documentsOf({ name: 'a.yaml', text })]
@@ -9,8 +9,8 @@ const found = (text: string) => {
 
 const shown = (text: string) => {
   const all = found(text)
-  if ('problem' in all) return all.problem
   return [
+    ...all.unreadable.map(({ line, column, problem }) => `${line}:${column}: ${problem}`),
     ...all.objects.map(
       ({ known, path }) => `${known.kind} ${known.object.namespace}/${known.object.name} ${path.join('.')}`,
     ),
@@ -40,8 +40,6 @@ t.test('the objects of a document', async (t) => {
       }),
       ['Service shop/a items.0.items.0'],
     ],
-    ['what controllers make', 'apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}', []],
-    ['a claim', 'apiVersion: networking.k8s.io/v1\nkind: IPAddress\nmetadata: {name: 1.2.3.4}', []],
     ['a kind of others', 'apiVersion: serving.knative.dev/v1\nkind: Service', []],
     ['a patch without kind', 'metadata: {name: a}', []],
   ]
@@ -77,8 +75,40 @@ t.test('what is nearly an object is told', async (t) => {
     )
 })
 
-t.test('what has not the shape of its kind is told', async (t) => {
-  t.equal(shown('apiVersion: v1\nkind: Service\nspec: {ports: 80}'), 'spec.ports must be a list')
-  t.equal(shown('- a\n- b'), 'the object must be an object')
-  t.equal(shown('kind: [x'), 'Flow sequence in block collection must be sufficiently indented and end with a ]')
+t.test('what has not the shape of its kind is told, where it stands', async (t) => {
+  const rows: [text: string, problem: string][] = [
+    ['apiVersion: v1\nkind: Service\nspec: {ports: 80}', '3:15: spec.ports must be a list'],
+    [
+      'apiVersion: v1\nkind: Service\nmetadata: {labels: {meshvip.dev/virtual-host: true}}',
+      '3:47: metadata.labels[meshvip.dev/virtual-host] must be a string',
+    ],
+    ['# c\n- a\n- b', '2:1: the object must be an object'],
+    ['apiVersion: v1\nkind: List\nitems: 5', '3:8: items must be a list'],
+    ['kind: [x', '1:9: Flow sequence in block collection must be sufficiently indented and end with a ]'],
+  ]
+  for (const [text, problem] of rows) t.strictSame(shown(text), [problem], text)
+})
+
+t.test('one that is malformed hides none of the others in its List', async (t) => {
+  const service = (name: string, ports: string) =>
+    `- {apiVersion: v1, kind: Service, metadata: {name: ${name}}, spec: {ports: ${ports}}}\n`
+  const text = `apiVersion: v1\nkind: List\nitems:\n${service('a', '80')}- 5\n${service('b', '[]')}${service('c', '[{port: "80"}]')}`
+  t.strictSame(shown(text), [
+    '4:70: spec.ports must be a list',
+    '5:3: the object must be an object',
+    '7:78: spec.ports[0].port must be a number',
+    'Service shop/b items.2',
+  ])
+})
+
+t.test('a List full of malformed objects takes no time', async (t) => {
+  const usage = process.cpuUsage()
+  t.equal(found(`{kind: List, items: [${'5,'.repeat(20_000)}]}`).unreadable.length, 20_000)
+  t.ok(process.cpuUsage(usage).user < 10e6)
+})
+
+t.test('who checks a template is told to check what it renders', async (t) => {
+  const [told = ''] = shown('apiVersion: v1\nkind: Service\nmetadata:\n  name: {{ .Release.Name }}\n')
+  t.match(told, /^4:10: .*: is it a template\? Check what it renders, as in helm template CHART \| meshvip check -$/)
+  t.match(shown('{{- if .Values.enabled }}\nkind: Service\n{{- end }}\n')[0], 'is it a template?')
 })

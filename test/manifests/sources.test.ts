@@ -1,6 +1,7 @@
 import { symlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import t, { type Test } from 'tap'
-import { readSources } from '../../src/check/sources.ts'
+import { readSources } from '../../src/manifests/sources.ts'
 
 async function* chunks(...parts: (string | number[])[]) {
   for (const part of parts) yield Buffer.from(part as string)
@@ -34,6 +35,23 @@ t.test('what cannot be read is one sentence', async (t) => {
     name: 'UsageError',
     message: `${at}/empty has no .yaml, .yml or .json file in it`,
   })
+})
+
+t.test('what a folder has in it that cannot be read hides none of the others', async (t) => {
+  const at = folder(t, { 'b.yaml': 'b' })
+  symlinkSync(`${at}/nowhere`, `${at}/a.yaml`)
+  t.match(await read(at), [
+    { source: `${at}/a.yaml`, line: 1, column: 1, problem: /^it cannot be read: ENOENT/ },
+    { name: `${at}/b.yaml`, text: 'b' },
+  ])
+})
+
+t.test('what is named twice is read once', async (t) => {
+  const at = folder(t, { 'a.yaml': 'a', 'b.yaml': 'b' })
+  const names = (await read(at, `${at}/b.yaml`, `${at}/../${basename(at)}/a.yaml`, '-', '-')).map((source) =>
+    'name' in source ? source.name : source.problem,
+  )
+  t.strictSame(names, [`${at}/a.yaml`, `${at}/b.yaml`, 'stdin'])
 })
 
 t.test('what is no text is told with its place', async (t) => {

@@ -1,4 +1,4 @@
-import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument } from 'yaml'
+import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument, visit, type Document as YAML } from 'yaml'
 import type { Source, Unreadable } from './sources.ts'
 
 /** One of the documents of a source. */
@@ -15,12 +15,12 @@ export type Position = { line: number; column: number }
 /** More than the API server takes of one object (apiserver pkg/server/config.go, MaxRequestBodyBytes: 3 MiB). */
 const maxLength = 3 * 1024 * 1024
 
-/** Deeper than any schema; the API server's own parser gives up at 10,000. */
-const maxDepth = 200
-
-/** Splits a source at the lines that begin a document, which nothing inside one can look like (YAML 1.2.2, 9.1.2, c-forbidden). */
+/**
+ * Splits a source at the lines that begin a document, which nothing inside one can look like (YAML 1.2.2, 9.1.2, c-forbidden), and between
+ * objects of JSON that follow each other without such a line, as `jq` prints them and kubectl reads them.
+ */
 export function* documentsOf(source: Source): Generator<Document> {
-  const marker = /^---(?=\s|$)/gm
+  const marker = /^---(?=\s|$)|^(?=\{)(?<=\}\s*)/gm
   let [start, line] = [0, 1]
   const part = (end: number): Document => ({ source, text: source.text.slice(start, end), line })
   for (const { index } of source.text.matchAll(marker)) {
@@ -43,29 +43,48 @@ const unreadable = ({ source, line }: Document, at: Position, problem: string): 
 
 const start: Position = { line: 1, column: 1 }
 
-/**
- * The first place at which brackets or indentation are nested deeper than anything that is meant as an object: parsers that call
- * themselves for each level end there.
- */
-const tooDeep = (text: string): Position | undefined => {
-  let depth = 0
-  let [line, lineStart] = [1, 0]
-  // Whether the line has been nothing yet but indentation and what begins nested blocks.
-  let isIndent = true
-  for (let i = 0; i < text.length; i++) {
-    const character = text.charAt(i)
-    if (character === '\n') {
-      line++
-      lineStart = i + 1
-      isIndent = true
-      continue
-    }
-    isIndent &&= ' -?:'.includes(character)
-    if (character === '[' || character === '{') depth++
-    else if ((character === ']' || character === '}') && depth > 0) depth--
-    if (depth > maxDepth || (isIndent && i - lineStart > 4 * maxDepth)) return { line, column: i - lineStart + 1 }
+/** As kubectl reads YAML: with merge keys. What is left out takes time that grows with the square of a text's length. */
+const options = { merge: true, prettyErrors: false, uniqueKeys: false } as const
+
+/** Where two objects stand in one document, the second begins with keys that the first has. */
+const markerHint = ': is --- missing between two objects?'
+
+type Problem = { at: number; problem: string }
+
+/** A key that no object has: a second one of its name, or one that is no text. */
+const wrongKey = (parsed: YAML.Parsed): Problem | undefined => {
+  let found: Problem | undefined
+  visit(parsed, {
+    Map: (_, { items }, { length: depth }) => {
+      const names = new Set<string>()
+      for (const { key } of items) {
+        if (isScalar(key) && !names.has(String(key.value))) {
+          names.add(String(key.value))
+          continue
+        }
+        const [at] = (key as ParsedNode).range
+        found = {
+          at,
+          problem: isScalar(key)
+            ? `the key ${key.value} is there for the second time${depth === 1 ? markerHint : ''}`
+            : 'a key must be a text',
+        }
+        return visit.BREAK
+      }
+      return undefined
+    },
+  })
+  return found
+}
+
+/** What kept the parser from reading a document. */
+const syntaxProblem = ({ errors: [error] }: YAML.Parsed): Problem | undefined => {
+  if (error === undefined) return undefined
+  const [at] = error.pos
+  return {
+    at,
+    problem: error.code === 'RESOURCE_EXHAUSTION' ? 'it is nested deeper than any object is' : error.message,
   }
-  return undefined
 }
 
 /** The value of a document; undefined where it has none. */
@@ -73,18 +92,12 @@ export const readDocument = (document: Document): { value: unknown } | Unreadabl
   const { text } = document
   if (text.length > maxLength)
     return unreadable(document, start, `a document of ${text.length} characters: the API server takes 3 MiB at most`)
-  const deep = tooDeep(text)
-  if (deep !== undefined) return unreadable(document, deep, 'it is nested deeper than any object is')
   const lines = new LineCounter()
-  const parsed = parseDocument(text, { lineCounter: lines })
-  const [error] = parsed.errors
-  if (error !== undefined) {
-    const { line, col } = lines.linePos(error.pos[0])
-    return unreadable(
-      document,
-      { line, column: col },
-      String(error.message.split('\n', 1)[0]).replace(/ at line \d+, column \d+:?$/, ''),
-    )
+  const parsed = parseDocument(text, { ...options, lineCounter: lines })
+  const wrong = syntaxProblem(parsed) ?? wrongKey(parsed)
+  if (wrong !== undefined) {
+    const { line, col } = lines.linePos(wrong.at)
+    return unreadable(document, { line, column: col }, wrong.problem)
   }
   try {
     return { value: parsed.toJS() }
@@ -96,10 +109,10 @@ export const readDocument = (document: Document): { value: unknown } | Unreadabl
 
 export type Path = readonly (string | number)[]
 
-/** `spec.http[0].match` as the steps to it. */
+/** `spec.http[0].match` as the steps to it; `metadata.labels[istio.io/rev]` is the key of a map. */
 export const stepsOf = (field: string): (string | number)[] =>
-  [...field.matchAll(/\[(\d+)\]|([^.[\]]+)/g)].map(([, index, key]) =>
-    index === undefined ? String(key) : Number(index),
+  [...field.matchAll(/\[(\d+)\]|\[([^\]]+)\]|([^.[\]]+)/g)].map(([, index, key, name]) =>
+    index === undefined ? String(key ?? name) : Number(index),
   )
 
 /** The node at a path, or the last one on the way to it. */
@@ -113,13 +126,13 @@ const nodeAt = (root: ParsedNode | null, path: Path): { node: ParsedNode | null;
   return { node, isWhole: true }
 }
 
+/** Where a value stands, the line that it is in, and how many characters of that it takes. */
+export type Place = { position: Position; length: number; excerpt: string }
+
 /** Where in a document the values at these paths stand. What is left out stands at the beginning of what it would be in. */
-export const positionsOf = (
-  { text, line }: Document,
-  paths: readonly Path[],
-): { position: Position; length: number; excerpt: string }[] => {
+export const positionsOf = ({ text, line }: Document, paths: readonly Path[]): Place[] => {
   const lines = new LineCounter()
-  const parsed = parseDocument(text, { lineCounter: lines })
+  const parsed = parseDocument(text, { ...options, lineCounter: lines })
   const all = text.split(/\r?\n/)
   return paths.map((path) => {
     const { node, isWhole } = nodeAt(parsed.contents, path)

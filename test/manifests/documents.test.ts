@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { documentsOf, positionsOf, readDocument, stepsOf } from '../../src/check/documents.ts'
+import { documentsOf, positionsOf, readDocument, stepsOf } from '../../src/manifests/documents.ts'
 
 const documents = (text: string) => [...documentsOf({ name: 'a.yaml', text })]
 
@@ -34,6 +34,15 @@ t.test('a source has documents, each with its line', async (t) => {
         ['---\r\na: 1\r\n', 3],
       ],
     ],
+    [
+      '{"a": 1}\n{"a":\n{\n}}\n\n{"b": 2}\n',
+      [
+        ['{"a": 1}\n', 1],
+        ['{"a":\n{\n}}\n\n', 2],
+        ['{"b": 2}\n', 6],
+      ],
+    ],
+    ['[{},\n{}]\n', [['[{},\n{}]\n', 1]]],
   ]
   for (const [text, expected] of rows)
     t.strictSame(
@@ -43,8 +52,14 @@ t.test('a source has documents, each with its line', async (t) => {
     )
 })
 
+t.test('empty lines without end between documents take no time', async (t) => {
+  const usage = process.cpuUsage()
+  t.equal(documents(`{}${'\n'.repeat(1_000_000)}{}`).length, 2)
+  t.ok(process.cpuUsage(usage).user < 10e6)
+})
+
 t.test('its documents are all of a source', async () => {
-  const line = fc.constantFrom('---', '--- x', 'a: 1', '', '  ---', '----', '...')
+  const line = fc.constantFrom('---', '--- x', 'a: 1', '', '  ---', '----', '...', '{a: 1', '}')
   fc.assert(
     fc.property(fc.array(line), (lines) => {
       const text = lines.join('\n')
@@ -54,7 +69,7 @@ t.test('its documents are all of a source', async () => {
         parts.every(
           ({ line, text: part }, index) =>
             line === 1 + parts.slice(0, index).reduce((sum, before) => sum + before.text.split('\n').length - 1, 0) &&
-            (index === 0 || part.startsWith('---')),
+            (index === 0 || /^(---|\{)/.test(part)),
         )
       )
     }),
@@ -66,6 +81,7 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
     .split('')
     .map((name, i) => `${name}: &${name} [${`*${'abcdefghij'[i]}, `.repeat(9)}x]\n`)
     .join('')}`
+  const deepMaps = (depth: number) => Array.from({ length: depth }, (_, i) => `${' '.repeat(i)}a:`).join('\n')
   const rows: [story: string, text: string, problem: RegExp, line?: number, column?: number][] = [
     ['aliases that explode', bomb, /Excessive alias count/],
     ['an alias without anchor', 'a: *b', /Unresolved alias/],
@@ -74,15 +90,23 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
       `a: ${'x'.repeat(100_000_000)}`,
       /^a document of 100000003 characters: the API server takes 3 MiB/,
     ],
-    ['deep brackets', `a: ${'['.repeat(100_000)}`, /^it is nested deeper than any object is$/, 1, 204],
-    ['deep braces over lines', '{"a":\n'.repeat(100_000), /^it is nested deeper/, 201, 1],
+    ['deep brackets', `a: ${'['.repeat(100_000)}`, /^it is nested deeper than any object is$/, 1],
+    ['deep braces over lines', '{"a":\n'.repeat(100_000), /^it is nested deeper/],
     ['deep sequences in a line', `${'- '.repeat(10_000)}x`, /^it is nested deeper/, 1],
+    ['deep maps over lines', deepMaps(2_000), /^it is nested deeper/],
+    ['a key within a key within a key', `${'? '.repeat(200)}x`, /^a key must be a text$/, 1, 3],
+    ['a key that is a map', 'a: {{b: 1}: c}', /^a key must be a text$/, 1, 5],
     [
-      'deep maps over lines',
-      Array.from({ length: 2_000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'),
-      /^it is nested deeper/,
+      'a key twice',
+      'a: 1\nb: 2\na: 3\n',
+      /^the key a is there for the second time: is --- missing between two objects\?$/,
+      3,
+      1,
     ],
-    ['a key twice', 'a: 1\nb: 2\na: 3\n', /^Map keys must be unique/, 3, 1],
+    ['a key twice, once as a number', 'a: {80: 1, "80": 3}\n', /^the key 80 is there for the second time$/, 1, 12],
+    ['anchors without end', '&a '.repeat(100_000), /^A node can have at most one anchor$/, 1, 4],
+    ['nested maps in a line', 'a: '.repeat(100_000), /^Nested mappings are not allowed/, 1],
+    ['keys without end', Array.from({ length: 100_000 }, (_, i) => `a${i}: 1`).join('\n'), /^$/],
     ['a tab for indentation', 'a:\n\tb: 1\n', /[Tt]abs/],
     ['an open quote', 'a: "x\n', /Missing closing "quote/],
     ['a line of dashes and letters', `a: ${'a'.repeat(1_000)}${'-'.repeat(2_000_000)}`, /^$/],
@@ -95,6 +119,22 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
     if (line !== undefined) t.match(answer, { line, ...(column === undefined ? {} : { column }) }, story)
     t.ok(user < 10e6, `${story}: ${user / 1e6} s`)
   }
+})
+
+t.test('what a ConfigMap may have in it is nested in no way', async (t) => {
+  const art = [
+    '['.repeat(1_000),
+    '-'.repeat(1_000),
+    `${' '.repeat(1_000)}x`,
+    '? '.repeat(1_000),
+    '{"a":\n    '.repeat(1_000),
+  ]
+  for (const text of art)
+    t.match(read(`data:\n  art: |\n    .\n    ${text}\n`), { value: { data: {} } }, text.slice(0, 4))
+})
+
+t.test('merge keys are merged, as kubectl does', async (t) => {
+  t.match(read('a: &a {b: 1, c: 1}\nd:\n  <<: *a\n  c: 2\n'), { value: { d: { b: 1, c: 2 } } })
 })
 
 t.test('a document has a value, or is empty', async (t) => {
@@ -111,6 +151,7 @@ t.test('the line of a problem is that of the source', async (t) => {
 t.test('a field has steps', async (t) => {
   t.strictSame(stepsOf('spec.http[0].match[12].port'), ['spec', 'http', 0, 'match', 12, 'port'])
   t.strictSame(stepsOf('kind'), ['kind'])
+  t.strictSame(stepsOf('metadata.labels[istio.io/rev]'), ['metadata', 'labels', 'istio.io/rev'], 'and the key of a map')
 })
 
 t.test('where a value stands, or what it would stand in', async (t) => {

@@ -1,4 +1,4 @@
-import type { Source, Unreadable } from '../../src/check/sources.ts'
+import type { Source, Unreadable } from '../../src/manifests/sources.ts'
 
 /** Sources as they are read, without files. */
 export async function* sourcesOf(...sources: (Source | Unreadable)[]): AsyncGenerator<Source | Unreadable> {
