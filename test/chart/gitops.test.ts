@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import { findOrBuildBinaries } from '../testbed/binaries.ts'
 import { runTool } from '../testbed/chart-tools.ts'
+import { apply } from '../testbed/webhook.ts'
 import { chartFolder, type Manifest, namespace, testChart, testChartOnControlPlane } from './chart.ts'
 import { writeAsLeader, writtenByLeader } from './leader.ts'
 
@@ -24,29 +25,36 @@ const kustomization = async (folder: string, resources: Manifest[]): Promise<str
   return folder
 }
 
+/** It has the API server warn of pods that have more rights than they should. */
+const strictNamespace = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: namespace, labels: { 'pod-security.kubernetes.io/warn': 'restricted' } },
+}
+
 for (const [how, flags] of [
   ['by the client', []],
   ['by the server', ['--server-side']],
 ] as const) {
   await testChartOnControlPlane(`what is applied ${how} again and again resets nothing`, async (t, chart, cluster) => {
-    t.match(await cluster.kubectl(['create', 'namespace', namespace]), { code: 0 })
+    await apply(cluster, JSON.stringify(strictNamespace))
     const folder = await kustomization(join(chart.folder, 'base'), await chart.render('helm4'))
-    const apply = async (what: string) => {
+    const applyAll = async (what: string) => {
       const { code, stderr } = await cluster.kubectl(['apply', ...flags, '-k', folder])
       t.strictSame({ code, stderr }, { code: 0, stderr: '' }, what)
     }
     const written = () => writtenByLeader(cluster, 'meshvip-tls')
 
-    await apply('the first time')
+    await applyAll('the first time')
     await writeAsLeader(t, cluster, 'meshvip-tls')
     const before = await written()
-    await apply('after the leader wrote')
+    await applyAll('after the leader wrote')
     t.strictSame(await written(), before, 'what the leader wrote is as it was')
     const { code, stdout } = await cluster.kubectl(['diff', ...flags, '-k', folder])
     t.strictSame({ code, stdout }, { code: 0, stdout: '' }, 'there is no drift')
 
     await kustomization(folder, await chart.render('helm4', { labels: { changed: 'true' } }))
-    await apply('another version of it')
+    await applyAll('another version of it')
     t.strictSame(await written(), before, 'what the leader wrote is as it was')
     await writeAsLeader(t, cluster, 'meshvip-tls')
     t.strictSame(await written(), before, 'nor has the leader a conflict')
