@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { memoryBackend } from '../admission/backend.ts'
+import { makeCertificate } from '../certificates/make.ts'
 import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
 import { readFileOf } from '../option-file.ts'
@@ -93,12 +94,6 @@ const certificateNames = (host: string): string[] => [
   ...new Set(['localhost', '127.0.0.1', '::1', ...(host === '0.0.0.0' || host === '::' ? [] : [host])]),
 ]
 
-/** What it takes to make one is only loaded where it is needed: it is not little. */
-const makeOwnCertificate = async (host: string) => {
-  const { makeServingCertificate } = await import('../certificates/self-made.ts')
-  return makeServingCertificate(certificateNames(host), new Date())
-}
-
 /** Starts the webhook. Rejects with an Error whose message is one sentence for whoever started it. */
 export const serve = async (options: ServeOptions): Promise<Serving> => {
   const { config } = options
@@ -108,7 +103,11 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
   const { standalone, kubeconfig, registration, collect = {} } = options
-  let serveWith: (certificate: { cert: string; key: string }) => void = () => {}
+  const clients =
+    options.clients === undefined
+      ? undefined
+      : { ca: await readFileOf('--client-ca', options.clients.ca), names: options.clients.names }
+  let webhook: FastifyInstance
   const { backend, isTrusted, checkPools, run } =
     standalone === undefined
       ? openLiveCluster({
@@ -118,13 +117,9 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
           metrics,
           collect,
           registration,
-          onCertificate: (certificate) => serveWith(certificate),
+          onCertificate: (certificate) => renewCertificate(webhook, certificate, clients),
         })
       : await openStandalone(standalone, clusterDomain)
-  const clients =
-    options.clients === undefined
-      ? undefined
-      : { ca: await readFileOf('--client-ca', options.clients.ca), names: options.clients.names }
   const given =
     options.tls === undefined
       ? undefined
@@ -133,7 +128,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
           key: await readFileOf('--tls-key', options.tls.key),
         }
   // Until the one of a registration is there, nobody trusts what we serve, and we are not ready.
-  const made = given === undefined ? await makeOwnCertificate(options.listen.host) : undefined
+  const made =
+    given === undefined ? await makeCertificate(certificateNames(options.listen.host), new Date()) : undefined
   let state: State = 'away'
 
   const closers: (() => Promise<void>)[] = []
@@ -153,7 +149,6 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   try {
     await checkPools(policy.pools, stopped.signal)
     const tls = (given ?? made) as { cert: string; key: string }
-    let webhook: FastifyInstance
     try {
       // An empty file would be taken too, and then every handshake fails.
       if (!new X509Certificate(tls.cert).checkPrivateKey(createPrivateKey(tls.key)))
@@ -171,7 +166,6 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
     }
-    serveWith = (certificate) => renewCertificate(webhook, certificate, clients)
     closers.push(closeGracefully(webhook))
     const address = await listen(webhook, options.listen, '--listen')
     let metricsURL: string | undefined
