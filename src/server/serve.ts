@@ -8,6 +8,7 @@ import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { memoryBackend } from '../admission/backend.ts'
 import { makeCertificate } from '../certificates/make.ts'
+import { certificatesIn } from '../certificates/tls-secret.ts'
 import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
 import { readFileOf } from '../option-file.ts'
@@ -22,7 +23,7 @@ import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
 import { type LiveCluster, openLiveCluster, type RegistrationOptions } from './live-cluster.ts'
 import { createMetrics } from './metrics.ts'
-import { createWebhookServer, renewCertificate, type State } from './webhook.ts'
+import { type Clients, createWebhookServer, renewCertificate, type State } from './webhook.ts'
 
 export type ServeOptions = {
   /** A cluster in memory: true, or the folder whose manifests are in it. */
@@ -94,6 +95,14 @@ const certificateNames = (host: string): string[] => [
   ...new Set(['localhost', '127.0.0.1', '::1', ...(host === '0.0.0.0' || host === '::' ? [] : [host])]),
 ]
 
+/** Who may ask us. */
+const readClients = async ({ ca: file, names }: NonNullable<ServeOptions['clients']>): Promise<Clients> => {
+  const ca = await readFileOf('--client-ca', file)
+  // Without any CA, TLS would take the public ones.
+  if (certificatesIn(ca).length === 0) throw new UsageError(`--client-ca ${file} has no certificate in PEM`)
+  return { ca, names }
+}
+
 /** Starts the webhook. Rejects with an Error whose message is one sentence for whoever started it. */
 export const serve = async (options: ServeOptions): Promise<Serving> => {
   const { config } = options
@@ -103,10 +112,7 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
   const { standalone, kubeconfig, registration, collect = {} } = options
-  const clients =
-    options.clients === undefined
-      ? undefined
-      : { ca: await readFileOf('--client-ca', options.clients.ca), names: options.clients.names }
+  const clients = options.clients && (await readClients(options.clients))
   let webhook: FastifyInstance
   const { backend, isTrusted, checkPools, run } =
     standalone === undefined
