@@ -57,6 +57,11 @@ const servicePort = (text: string): ServicePort => {
   return { name, port: Number(port) }
 }
 
+const objectName = (text: string): string => {
+  if (!isObjectName(text)) throw new InvalidArgumentError('write the name of an object.')
+  return text
+}
+
 /** Where a webhook may be, by a URL (admissionregistration/v1, WebhookClientConfig): the paths are ours to add. */
 const webhookURL = (text: string): string => {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -178,7 +183,7 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--tls-key <FILE>', 'the key of the serving certificate, PEM')
     .option('--webhook-service <NAME[:PORT]>', 'register us, at this Service of our namespace (port: 443)', servicePort)
     .option('--webhook-url <URL>', 'register us, at this URL, which the API server reaches', webhookURL)
-    .option('--tls-secret <NAME>', 'the Secret of our namespace with ca.crt, tls.crt and tls.key')
+    .option('--tls-secret <NAME>', 'the Secret of our namespace with ca.crt, tls.crt and tls.key', objectName)
     .option('--self-managed-certificates', 'make and renew what is in that Secret')
     .option('--client-ca <FILE>', 'answer only who shows a certificate of this CA, PEM (default: everybody)')
     .option('--client-name <NAME>', 'and has this common name or DNS name in it; repeatable', appended)

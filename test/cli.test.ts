@@ -25,7 +25,18 @@ t.test('it says what it is', async (t) => {
   t.strictSame(await runHere('--version'), { code: 0, out: '0.1.0\n', err: '' })
   const help = await runHere('serve', '--help')
   t.match(help, { code: 0, err: '' })
-  for (const option of ['--standalone [DIR]', '--kubeconfig <FILE>', '--listen <HOST:PORT>', '--config <FILE>']) {
+  for (const option of [
+    '--standalone [DIR]',
+    '--kubeconfig <FILE>',
+    '--listen <HOST:PORT>',
+    '--config <FILE>',
+    '--webhook-service <NAME[:PORT]>',
+    '--webhook-url <URL>',
+    '--tls-secret <NAME>',
+    '--self-managed-certificates',
+    '--client-ca <FILE>',
+    '--client-name <NAME>',
+  ]) {
     t.ok(help.out.includes(`  ${option} `), option)
   }
 })
@@ -79,6 +90,59 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
     [
       ['serve', '--standalone', '--config', `${folder}/bad.yaml`],
       /^meshvip: \S+\/bad\.yaml:1:8: pools: must be array\n$/,
+    ],
+    ...['', 'Webhook', 'webhook:', 'webhook:0', 'webhook:65536', 'webhook:https', 'a:1:2', 'a/b'].map(
+      (text): [string[], string] => [
+        ['serve', '--tls-secret', 'x', '--webhook-service', text],
+        `error: option '--webhook-service <NAME[:PORT]>' argument '${text}' is invalid. write the name of a Service, or NAME:PORT.\n`,
+      ],
+    ),
+    ...[
+      '',
+      'webhook',
+      'http://webhook:8443',
+      'https://',
+      'https://webhook:8443/validate',
+      'https://webhook:8443?x=1',
+      'https://webhook:8443#x',
+      'https://somebody@webhook:8443',
+      'https://webhook:65536',
+    ].map((text): [string[], string] => [
+      ['serve', '--tls-secret', 'x', '--webhook-url', text],
+      `error: option '--webhook-url <URL>' argument '${text}' is invalid. write it as https://HOST:PORT.\n`,
+    ]),
+    [
+      ['serve', '--webhook-service', 'x', '--tls-secret', '../x'],
+      "error: option '--tls-secret <NAME>' argument '../x' is invalid. write the name of an object.\n",
+    ],
+    ...[
+      ['--webhook-service', 'x'],
+      ['--webhook-url', 'https://x'],
+      ['--tls-secret', 'x'],
+      ['--self-managed-certificates'],
+      ['--self-managed-certificates', '--tls-secret', 'x'],
+      ['--tls-secret', 'x', '--webhook-service', 'x', '--webhook-url', 'https://x'],
+    ].map((flags): [string[], string] => [
+      ['serve', '--kubeconfig', `${folder}/none`, ...flags],
+      'meshvip: to be registered give --tls-secret, and either --webhook-service or --webhook-url: by what the API server reaches us, and where the certificate is\n',
+    ]),
+    ...[['--standalone'], ['--kubeconfig', `${folder}/none`, '--tls-cert', 'x', '--tls-key', 'x']].map(
+      (flags): [string[], string] => [
+        ['serve', '--tls-secret', 'x', '--webhook-service', 'x', ...flags],
+        'meshvip: --tls-secret stands in place of --tls-cert and --tls-key, and takes a live cluster\n',
+      ],
+    ),
+    [
+      ['serve', '--standalone', '--client-name', 'x'],
+      'meshvip: --client-name takes --client-ca FILE, the CA that certifies the name\n',
+    ],
+    [
+      ['serve', '--standalone', '--client-ca', `${folder}/none`],
+      /^meshvip: cannot read --client-ca \S+\/none: ENOENT[^\n]*\n$/,
+    ],
+    [
+      ['serve', '--standalone', '--client-ca', `${folder}/bad.yaml`],
+      `meshvip: --client-ca ${folder}/bad.yaml has no certificate in PEM\n`,
     ],
     [['serve', '--standalone', `${folder}/manifests`], /^meshvip: \S+\/manifests\/bad\.yaml:1:\d+: [^\n]*\n$/],
   ]

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
-import type { TLSSecret } from './tls-secret.ts'
+import { Complaint } from '../kubernetes/complaint.ts'
+import { isAmong, type TLSSecret } from './tls-secret.ts'
 
 /** All times in milliseconds. */
 export type FollowerTimes = {
@@ -27,7 +28,8 @@ export type FollowerOptions = {
 
 /**
  * Serves, on every replica, with the certificate that is in the Secret, whoever renews it. A new one is not served before its CA has been
- * published for a while, so that no API server ever meets one that it does not trust; unless there is none to serve meanwhile.
+ * published for a while, so that no API server ever meets one that it does not trust; unless there is none to serve meanwhile. Nor is it
+ * before it is valid by our clock: the one who made it may have another.
  */
 export class CertificateFollower {
   readonly #options: FollowerOptions
@@ -36,10 +38,11 @@ export class CertificateFollower {
   #serving: TLSSecret | undefined
   /** What is to come, and since when its CAs have been seen published. */
   #next: { cert: string; since: number } | undefined
-  #told: string | undefined
+  readonly #complaint: Complaint
 
   constructor(options: FollowerOptions) {
     this.#options = options
+    this.#complaint = new Complaint(options.onError)
     this.#times = { ...defaultTimes, ...options.times }
     this.#clock = options.clock ?? systemClock
   }
@@ -54,10 +57,9 @@ export class CertificateFollower {
     while (!signal.aborted) {
       try {
         await this.#look(signal)
-        this.#told = undefined
+        this.#complaint.end()
       } catch (error) {
-        if (!signal.aborted && String(error) !== this.#told) this.#options.onError(error)
-        this.#told = String(error)
+        if (!signal.aborted) this.#complaint.tell(error)
       }
       await this.#clock.sleep(this.#times.interval, signal)
     }
@@ -70,13 +72,15 @@ export class CertificateFollower {
       return
     }
     const published = await this.#options.published(signal)
-    const isPublished = found.cas.every((ca) => published.some((other) => other.fingerprint256 === ca.fingerprint256))
-    if (!isPublished) {
+    const canWait = this.#canWait()
+    if (!found.cas.every((ca) => isAmong(ca, published))) {
       this.#next = undefined
-      return
+      if (canWait) return
+      throw new Error('the webhook configurations do not have its CA yet, in each of their entries')
     }
     if (this.#next?.cert !== found.cert) this.#next = { cert: found.cert, since: this.#clock.now() }
-    if (this.#canWait() && this.#clock.now() - this.#next.since < this.#times.settle) return
+    const isSettled = this.#clock.now() - this.#next.since >= this.#times.settle
+    if (canWait && !(isSettled && found.leaf.validFromDate <= this.#clock.date())) return
     this.#options.use(found)
     this.#serving = found
     this.#next = undefined
@@ -84,7 +88,6 @@ export class CertificateFollower {
 
   /** Whether what we serve is still good. */
   #canWait(): boolean {
-    const now = this.#clock.date().getTime()
-    return this.#serving !== undefined && now < this.#serving.leaf.validToDate.getTime()
+    return this.#serving !== undefined && this.#clock.date() < this.#serving.leaf.validToDate
   }
 }

@@ -13,17 +13,12 @@ import {
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509'
+import { backdate, defaultLifetime } from './validity.ts'
 
 /** PEM texts: a CA, and a certificate and key that it signed. */
 export type ServingCertificate = { ca: string; cert: string; key: string }
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
-
-/** Clocks differ a little between machines: what we make is valid from so many milliseconds before it was made. */
-export const backdate = 5 * 60 * 1000
-
-/** How long a certificate that we make for ourselves is valid: 90 days, in milliseconds. */
-export const defaultLifetime = 90 * 24 * 60 * 60 * 1000
 
 /**
  * Makes a CA and a serving certificate for these names and addresses (ECDSA P-256), both valid for so many milliseconds. The CA's key is

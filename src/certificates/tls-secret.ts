@@ -3,7 +3,8 @@ import { isIP } from 'node:net'
 import { Fields } from '../api/fields.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { KubernetesClient } from '../kubernetes/client.ts'
-import { backdate, type ServingCertificate } from './self-made.ts'
+import type { ServingCertificate } from './self-made.ts'
+import { backdate } from './validity.ts'
 
 /** A serving certificate as a Secret holds it, read and found usable. */
 export type TLSSecret = ServingCertificate & { leaf: X509Certificate; cas: readonly X509Certificate[] }
@@ -22,6 +23,9 @@ export const certificatesIn = (pem: string): X509Certificate[] =>
       return []
     }
   })
+
+export const isAmong = (certificate: X509Certificate, others: readonly X509Certificate[]): boolean =>
+  others.some(({ fingerprint256 }) => fingerprint256 === certificate.fingerprint256)
 
 const read = (secret: unknown): TLSSecret | string => {
   if (secret === undefined) return 'there is none'

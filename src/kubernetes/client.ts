@@ -225,11 +225,11 @@ export class KubernetesClient {
 
   /**
    * Applies our part of an object that is there, on the server, and takes over what others wrote of that part. Resolves to the whole
-   * object. Throws ApiError: status 409 where it is another by now or gone, since the object names its uid.
+   * object. Throws ApiError: status 409 where it was changed meanwhile, is another by now, or is gone.
    */
   apply(
     kind: ResourceKind,
-    object: { metadata: NamespacedName & { uid: string } },
+    object: { metadata: NamespacedName & { uid: string; resourceVersion: string } },
     signal: AbortSignal,
   ): Promise<unknown> {
     const { namespace, name } = object.metadata

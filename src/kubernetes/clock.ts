@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export type Clock = {
   /** Milliseconds of a clock that nobody sets. */
   now(): number
-  /** What the calendar says: for others to read, and nothing to judge by. */
+  /** What the calendar says: for others to read, and nothing to judge by but certificates, which go by it. */
   date(): Date
   /** Resolves after so many milliseconds, or as soon as the signal is aborted. */
   sleep(milliseconds: number, signal: AbortSignal): Promise<void>

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Fields } from '../api/fields.ts'
-import { certificatesIn } from '../certificates/tls-secret.ts'
+import { certificatesIn, isAmong } from '../certificates/tls-secret.ts'
 
 /** A hop as the API server has it. */
 export type PublishedHop = {
@@ -27,15 +27,12 @@ export const hopsOf = (configuration: unknown): PublishedHop[] =>
     }
   })
 
-export const isAmong = (ca: X509Certificate, others: readonly X509Certificate[]): boolean =>
-  others.some(({ fingerprint256 }) => fingerprint256 === ca.fingerprint256)
-
 /** The CAs that every one of the hops trusts. */
 export const trustedByAll = ([first, ...rest]: readonly PublishedHop[]): X509Certificate[] =>
   (first?.cas ?? []).filter((ca) => rest.every(({ cas }) => isAmong(ca, cas)))
 
 /**
- * Whether what was proved of these hops still holds: each fails as it is to, leads where it is to, and trusts a CA that the one that it is
+ * Whether what was proved of the hops of a configuration still holds: each fails as it is to, leads where it is to, and trusts a CA that the one that it is
  * to become trusts too. A hop that was damaged, or leads elsewhere, has to be proved anew, and fails open until it is.
  */
 export const isStillProven = (present: readonly PublishedHop[], wanted: readonly PublishedHop[]): boolean =>

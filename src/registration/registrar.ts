@@ -1,12 +1,14 @@
 import type { X509Certificate } from 'node:crypto'
 import { Fields } from '../api/fields.ts'
 import type { NamespacedName } from '../api/metadata.ts'
-import { makeServingCertificate } from '../certificates/self-made.ts'
-import { readTLSSecret, storeCertificate, whyIssue } from '../certificates/tls-secret.ts'
-import type { KubernetesClient } from '../kubernetes/client.ts'
+import type { ServingCertificate } from '../certificates/self-made.ts'
+import { isAmong, readTLSSecret, storeCertificate, whyIssue } from '../certificates/tls-secret.ts'
+import { defaultLifetime } from '../certificates/validity.ts'
+import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
+import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
-import { hopsOf, isAmong, isStillProven } from './published.ts'
+import { hopsOf, isStillProven } from './published.ts'
 import { configurationName, type Registration, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
@@ -25,7 +27,7 @@ const defaultTimes: RegistrarTimes = {
   interval: 10_000,
   unprovenInterval: 2_000,
   overlap: 10 * 60_000,
-  lifetime: 90 * 24 * 60 * 60_000,
+  lifetime: defaultLifetime,
 }
 
 export type RegistrarOptions = {
@@ -37,10 +39,14 @@ export type RegistrarOptions = {
   secret: NamespacedName
   /** The names that the certificate must be for, where it is us who make it; somebody else does where they are left out. */
   issueFor: readonly string[] | undefined
+  /** Makes one, valid for so many milliseconds. */
+  make(names: readonly string[], now: Date, lifetime: number): Promise<ServingCertificate>
   /** Told of a certificate that was made, and why. */
   onIssued(why: string): void
   /** Told when the configurations were changed by us, and whether everything fails open in them. */
   onWritten(failOpen: boolean): void
+  /** Told whenever they are as we want them, whoever wrote them so, whether everything fails open in them. */
+  onState(failOpen: boolean): void
   /** Told what keeps us from it: once while it stays the same. All is tried again. */
   onError(error: unknown): void
   times?: Partial<RegistrarTimes>
@@ -49,6 +55,11 @@ export type RegistrarOptions = {
 
 /** In the order in which they are asked. */
 export const configurationKinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'] as const
+
+type ConfigurationKind = (typeof configurationKinds)[number]
+
+/** A configuration as the API server has it. */
+type Present = { kind: ConfigurationKind; object: unknown }
 
 const generationOf = (object: unknown): unknown => new Fields(object).object('metadata').raw('generation')
 
@@ -66,92 +77,111 @@ export class Registrar {
   readonly #clock: Clock
   /** Since when CAs that are published are no more in the Secret, by fingerprint. */
   #superseded = new Map<string, number>()
-  #told: string | undefined
+  readonly #complaint: Complaint
 
   constructor(options: RegistrarOptions) {
     this.#options = options
     this.#times = { ...defaultTimes, ...options.times }
     this.#clock = options.clock ?? systemClock
+    this.#complaint = new Complaint(options.onError)
   }
 
   /** Runs until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     this.#superseded.clear()
     while (!signal.aborted) {
-      const isProven = await this.#attempt(signal)
-      await this.#clock.sleep(isProven ? this.#times.interval : this.#times.unprovenInterval, signal)
+      const isWell = await this.#attempt(signal)
+      await this.#clock.sleep(isWell ? this.#times.interval : this.#times.unprovenInterval, signal)
     }
   }
 
   /** Whether all is as it is to be. */
   async #attempt(signal: AbortSignal): Promise<boolean> {
     try {
-      const problem = await this.#look(signal)
-      if (problem !== undefined) throw new Error(`everything fails open until the API server reaches us: ${problem}`)
-      this.#told = undefined
+      await this.#look(signal)
+      this.#complaint.end()
       return true
     } catch (error) {
-      if (!signal.aborted && String(error) !== this.#told) this.#options.onError(error)
-      this.#told = String(error)
+      // Another was faster to write: the next look shows what.
+      const isOvertaken = error instanceof ApiError && error.status === 409
+      if (!signal.aborted && !isOvertaken) this.#complaint.tell(error)
       return false
     }
   }
 
-  /** Writes what is not as it is to be. Resolves to why we are not proved to be reached, or to undefined where we are. */
-  async #look(signal: AbortSignal): Promise<string | undefined> {
-    const { client, registration } = this.#options
-    const present = await Promise.all(configurationKinds.map((kind) => this.#configuration(kind, signal)))
-    const { cas } = await this.#certificate(signal)
-    const hops = present.flatMap(hopsOf)
-    const published = hops.flatMap((hop) => hop.cas)
-    const caBundle = [...cas, ...this.#stillServed(published, cas)].map(String).join('')
-    const wanted = this.#configurations({ caBundle, failOpen: false })
-    if (isStillProven(hops, wanted.flatMap(hopsOf))) {
-      await this.#write(present, wanted, false, signal)
-      return undefined
-    }
-    await this.#write(present, this.#configurations({ caBundle, failOpen: true }), true, signal)
-    const problem = await whyNotReached(client, registration.ownNamespace, signal)
-    if (problem === undefined) await this.#write(present, wanted, false, signal)
-    return problem
-  }
-
-  async #configuration(kind: (typeof configurationKinds)[number], signal: AbortSignal): Promise<unknown> {
-    const present = await this.#options.client.get(kind, { namespace: '', name: configurationName }, signal)
+  /** Writes what is not as it is to be. Throws what keeps us from it. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const present = await this.#present(signal)
+    const absent = configurationKinds.filter((kind) => !present.some((other) => other.kind === kind))
+    if (present.length > 0) await this.#settle(present, signal)
     // To make one is left to the chart: what somebody removed, to be rid of us, stays removed.
-    if (present === undefined) throw new Error(`there is no ${kind} ${configurationName}: helm upgrade makes it again`)
-    return present
+    if (absent.length > 0)
+      throw new Error(`there is no ${absent.join(' and no ')} ${configurationName}: helm upgrade makes it again`)
   }
 
-  #configurations(settled: { caBundle: string; failOpen: boolean }) {
+  async #present(signal: AbortSignal): Promise<Present[]> {
+    const name = { namespace: '', name: configurationName }
+    const all = await Promise.all(
+      configurationKinds.map(async (kind) => ({ kind, object: await this.#options.client.get(kind, name, signal) })),
+    )
+    return all.filter(({ object }) => object !== undefined)
+  }
+
+  /** Writes the configurations that are there, and proves the way to us where that is not proved. */
+  async #settle(present: readonly Present[], signal: AbortSignal): Promise<void> {
+    const { client, registration } = this.#options
+    const { cas } = await this.#certificate(signal)
+    const published = present.flatMap(({ object }) => hopsOf(object)).flatMap((hop) => hop.cas)
+    const caBundle = [...cas, ...this.#stillServed(published, cas)].map(String).join('')
+    const wanted = this.#wanted({ caBundle, failOpen: false })
+    if (present.every(({ kind, object }) => isStillProven(hopsOf(object), hopsOf(wanted[kind])))) {
+      await this.#write(present, wanted, false, signal)
+      return
+    }
+    const open = this.#wanted({ caBundle, failOpen: true })
+    const opened = await this.#write(present, open, true, signal)
+    const problem = await whyNotReached(client, registration.ownNamespace, signal)
+    if (problem !== undefined) throw new Error(`everything fails open until the API server reaches us: ${problem}`)
+    await this.#write(opened, wanted, false, signal)
+  }
+
+  #wanted(settled: { caBundle: string; failOpen: boolean }): Record<ConfigurationKind, object> {
     const { registration, clusterDomain } = this.#options
     const { mutating, validating } = webhookConfigurations({ ...registration, clusterDomain, ...settled })
-    return [mutating, validating]
+    return { MutatingWebhookConfiguration: mutating, ValidatingWebhookConfiguration: validating }
   }
 
-  /** Writes both configurations; the API server changes nothing where they are so already. */
-  async #write(present: unknown[], wanted: object[], failOpen: boolean, signal: AbortSignal): Promise<void> {
-    let isChanged = false
-    for (const [index, configuration] of wanted.entries()) {
-      const was = present[index]
-      const uid = String(new Fields(was).object('metadata').raw('uid'))
-      const kind = configurationKinds[index] as (typeof configurationKinds)[number]
-      const metadata = { namespace: '', name: configurationName, uid }
-      const written = await this.#options.client.apply(kind, { ...configuration, metadata }, signal)
-      isChanged ||= generationOf(written) !== generationOf(was)
-      present[index] = written
+  /** Writes the configurations; the API server changes nothing where they are so already. Resolves to them as they are then. */
+  async #write(
+    present: readonly Present[],
+    wanted: Record<ConfigurationKind, object>,
+    failOpen: boolean,
+    signal: AbortSignal,
+  ): Promise<Present[]> {
+    const { client, onWritten, onState } = this.#options
+    const written: Present[] = []
+    for (const { kind, object } of present) {
+      const { uid, resourceVersion } = new Fields(object).object('metadata').value as {
+        uid: string
+        resourceVersion: string
+      }
+      const metadata = { namespace: '', name: configurationName, uid, resourceVersion }
+      written.push({ kind, object: await client.apply(kind, { ...wanted[kind], metadata }, signal) })
     }
-    if (isChanged) this.#options.onWritten(failOpen)
+    if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
+      onWritten(failOpen)
+    onState(failOpen)
+    return written
   }
 
   /** What is in the Secret; made anew first, where that is for us to do and time for it. */
   async #certificate(signal: AbortSignal) {
-    const { client, secret, issueFor, onIssued } = this.#options
+    const { client, secret, issueFor, make, onIssued } = this.#options
     const present = await client.get('Secret', secret, signal)
     if (issueFor === undefined) return readTLSSecret(present)
     const why = whyIssue(present, issueFor, this.#clock.date())
     if (why === undefined) return readTLSSecret(present)
-    const made = await makeServingCertificate(issueFor, this.#clock.date(), this.#times.lifetime)
+    const made = await make(issueFor, this.#clock.date(), this.#times.lifetime)
     const written = await storeCertificate(client, secret, present, made, signal)
     onIssued(why)
     return readTLSSecret(written)
@@ -159,18 +189,14 @@ export class Registrar {
 
   /** The CAs that are published and no more in the Secret, as long as others may still serve what they signed. */
   #stillServed(published: readonly X509Certificate[], own: readonly X509Certificate[]): X509Certificate[] {
-    const now = this.#clock.now()
-    const before = this.#superseded
-    this.#superseded = new Map()
-    const kept = new Map<string, X509Certificate>()
-    for (const ca of published) {
-      const { fingerprint256 } = ca
-      if (isAmong(ca, own) || kept.has(fingerprint256)) continue
-      const since = before.get(fingerprint256) ?? now
-      if (now - since >= this.#times.overlap || ca.validToDate.getTime() < this.#clock.date().getTime()) continue
-      this.#superseded.set(fingerprint256, since)
-      kept.set(fingerprint256, ca)
-    }
-    return [...kept.values()]
+    const others = new Map(
+      published.filter((ca) => !isAmong(ca, own)).map((ca): [string, X509Certificate] => [ca.fingerprint256, ca]),
+    )
+    const [now, date, before] = [this.#clock.now(), this.#clock.date(), this.#superseded]
+    this.#superseded = new Map([...others.keys()].map((fingerprint) => [fingerprint, before.get(fingerprint) ?? now]))
+    return [...others].flatMap(([fingerprint, ca]) => {
+      const since = this.#superseded.get(fingerprint) as number
+      return now - since < this.#times.overlap && date <= ca.validToDate ? [ca] : []
+    })
   }
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { type AllocationOutcome, type Backend, liveBackend } from '../admission/backend.ts'
 import { formatName } from '../api/metadata.ts'
 import { CertificateFollower, type FollowerTimes } from '../certificates/follower.ts'
+import { makeCertificate } from '../certificates/make.ts'
 import type { ServingCertificate } from '../certificates/self-made.ts'
 import { readTLSSecret } from '../certificates/tls-secret.ts'
 import { KubernetesClient } from '../kubernetes/client.ts'
@@ -64,6 +65,9 @@ const poolCheckTimeout = 5_000
 /** Milliseconds for what is only said, and waits for webhooks, ours among them. */
 const adviceTimeout = 30_000
 
+/** The name or address in a URL; an IPv6 address without the brackets that it has there. */
+const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
+
 /** The registration of the webhook, and the certificate that each replica serves with. */
 const openRegistration = (
   { to, secret, selfManaged, times = {} }: RegistrationOptions,
@@ -74,7 +78,7 @@ const openRegistration = (
   const isService = 'service' in to
   const names = isService
     ? [`${to.service.name}.${namespace}.svc`, `${to.service.name}.${namespace}.svc.${policy().clusterDomain}`]
-    : [new URL(to.url).hostname]
+    : [hostOf(to.url)]
   const secretName = { namespace, name: secret }
   const registrar = new Registrar({
     client,
@@ -82,12 +86,11 @@ const openRegistration = (
     clusterDomain: policy().clusterDomain,
     secret: secretName,
     issueFor: selfManaged ? names : undefined,
+    make: makeCertificate,
     onIssued: (why) => logger.info({ secret, why }, 'a certificate was made'),
-    onWritten: (failOpen) => {
-      metrics.failOpen.set(failOpen ? 1 : 0)
-      logger.info({ failOpen }, 'the webhook configurations were written')
-    },
-    onError: (err) => logger.warn({ err }, 'the registration is not as it is to be; this is tried again'),
+    onWritten: (failOpen) => logger.info({ failOpen }, 'the webhook configurations were written'),
+    onState: (failOpen) => metrics.failOpen.set(failOpen ? 1 : 0),
+    onError: (err) => logger.warn({ err, secret }, 'the registration is not as it is to be; this is tried again'),
     ...(times.registrar === undefined ? {} : { times: times.registrar }),
   })
   const follower = new CertificateFollower({

@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { memoryBackend } from '../admission/backend.ts'
+import { makeCertificate } from '../certificates/make.ts'
+import { certificatesIn } from '../certificates/tls-secret.ts'
 import { loadPolicy } from '../config/load.ts'
 import { watchPolicy } from '../config/watch.ts'
 import { readFileOf } from '../option-file.ts'
@@ -21,7 +23,7 @@ import { createHealthServer } from './health.ts'
 import { formatHostPort, type HostPort } from './host-port.ts'
 import { type LiveCluster, openLiveCluster, type RegistrationOptions } from './live-cluster.ts'
 import { createMetrics } from './metrics.ts'
-import { createWebhookServer, renewCertificate, type State } from './webhook.ts'
+import { type Clients, createWebhookServer, renewCertificate, type State } from './webhook.ts'
 
 export type ServeOptions = {
   /** A cluster in memory: true, or the folder whose manifests are in it. */
@@ -93,10 +95,12 @@ const certificateNames = (host: string): string[] => [
   ...new Set(['localhost', '127.0.0.1', '::1', ...(host === '0.0.0.0' || host === '::' ? [] : [host])]),
 ]
 
-/** What it takes to make one is only loaded where it is needed: it is not little. */
-const makeOwnCertificate = async (host: string) => {
-  const { makeServingCertificate } = await import('../certificates/self-made.ts')
-  return makeServingCertificate(certificateNames(host), new Date())
+/** Who may ask us. */
+const readClients = async ({ ca: file, names }: NonNullable<ServeOptions['clients']>): Promise<Clients> => {
+  const ca = await readFileOf('--client-ca', file)
+  // Without any CA, TLS would take the public ones.
+  if (certificatesIn(ca).length === 0) throw new UsageError(`--client-ca ${file} has no certificate in PEM`)
+  return { ca, names }
 }
 
 /** Starts the webhook. Rejects with an Error whose message is one sentence for whoever started it. */
@@ -108,7 +112,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   const logger = pino({ base: null }, options.log ?? pino.destination(1))
   const metrics = createMetrics()
   const { standalone, kubeconfig, registration, collect = {} } = options
-  let serveWith: (certificate: { cert: string; key: string }) => void = () => {}
+  const clients = options.clients && (await readClients(options.clients))
+  let webhook: FastifyInstance
   const { backend, isTrusted, checkPools, run } =
     standalone === undefined
       ? openLiveCluster({
@@ -118,13 +123,9 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
           metrics,
           collect,
           registration,
-          onCertificate: (certificate) => serveWith(certificate),
+          onCertificate: (certificate) => renewCertificate(webhook, certificate, clients),
         })
       : await openStandalone(standalone, clusterDomain)
-  const clients =
-    options.clients === undefined
-      ? undefined
-      : { ca: await readFileOf('--client-ca', options.clients.ca), names: options.clients.names }
   const given =
     options.tls === undefined
       ? undefined
@@ -133,7 +134,8 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
           key: await readFileOf('--tls-key', options.tls.key),
         }
   // Until the one of a registration is there, nobody trusts what we serve, and we are not ready.
-  const made = given === undefined ? await makeOwnCertificate(options.listen.host) : undefined
+  const made =
+    given === undefined ? await makeCertificate(certificateNames(options.listen.host), new Date()) : undefined
   let state: State = 'away'
 
   const closers: (() => Promise<void>)[] = []
@@ -153,7 +155,6 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
   try {
     await checkPools(policy.pools, stopped.signal)
     const tls = (given ?? made) as { cert: string; key: string }
-    let webhook: FastifyInstance
     try {
       // An empty file would be taken too, and then every handshake fails.
       if (!new X509Certificate(tls.cert).checkPrivateKey(createPrivateKey(tls.key)))
@@ -171,7 +172,6 @@ export const serve = async (options: ServeOptions): Promise<Serving> => {
     } catch (error) {
       throw new UsageError(`the certificate and the key cannot be used: ${(error as Error).message}`, { cause: error })
     }
-    serveWith = (certificate) => renewCertificate(webhook, certificate, clients)
     closers.push(closeGracefully(webhook))
     const address = await listen(webhook, options.listen, '--listen')
     let metricsURL: string | undefined

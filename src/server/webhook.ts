@@ -66,7 +66,7 @@ const secureContext = (certificate: { key: string; cert: string }, clients: Clie
   minVersion: 'TLSv1.2' as const,
 })
 
-/** Serves new connections with another certificate; those that are open go on. Throws where it cannot be used, and changes nothing then. */
+/** Serves new connections with another certificate, which has its key; those that are open go on. Throws where TLS cannot use it, and changes nothing then. */
 export const renewCertificate = (
   app: FastifyInstance,
   { key, cert }: { key: string; cert: string },

@@ -250,7 +250,7 @@ t.test('what keeps us from looking after addresses, and from telling of them, is
   const told = async (message: string) => {
     while (!log.lines.some(({ msg }) => String(msg).startsWith(message))) await sleep(1)
   }
-  await told('who looks after the addresses cannot be settled, and is tried again')
+  await told('who leads cannot be settled, and is tried again')
   const agent = new Agent({ ca: serving.ca?.pem ?? '', keepAlive: true, maxSockets: 20 })
   t.teardown(() => agent.destroy())
   // Four are being written, and five hundred may wait.

@@ -28,6 +28,7 @@ export const advanceMonotonicClock = (t: Test, milliseconds: number): void => {
 export class TestClock implements Clock {
   #now = 0
   readonly #sleepers = new Set<{ until: number; wake: () => void }>()
+  readonly #works = new Set<Promise<unknown>>()
 
   now(): number {
     return this.#now
@@ -51,11 +52,20 @@ export class TestClock implements Clock {
     })
   }
 
+  /** What is done by another thread, or otherwise in its own time: no time passes until it is done. */
+  during<T>(work: Promise<T>): Promise<T> {
+    this.#works.add(work)
+    return work.finally(() => this.#works.delete(work))
+  }
+
   /** Lets time pass, and wakes each sleeper at its time, when all that others set going before has been done. */
   async pass(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds
     for (;;) {
-      await setImmediate()
+      do {
+        await Promise.allSettled(this.#works)
+        await setImmediate()
+      } while (this.#works.size > 0)
       const [next] = [...this.#sleepers].sort((a, b) => a.until - b.until)
       if (next === undefined || next.until > end) break
       this.#now = next.until

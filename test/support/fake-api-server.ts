@@ -42,7 +42,7 @@ const roots = new Map(Object.values(resources).map((resource) => [resource.resou
 
 export const pathOf = ({ kind, metadata }: Pick<Raw, 'kind' | 'metadata'>): string => {
   const resource = resources[kind as ResourceKind]
-  const scope = metadata.namespace === undefined ? '' : `/namespaces/${metadata.namespace}`
+  const scope = metadata.namespace ? `/namespaces/${metadata.namespace}` : ''
   return `${rootOf(resource)}${scope}/${resource.resource}/${metadata.name}`
 }
 
@@ -65,7 +65,14 @@ const matchesSelector = ({ metadata }: Raw, selector: string): boolean => {
   })
 }
 
-/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates, merges and deletes; everything is in memory. */
+/** Of the kinds that we write, those that count their changes. */
+const hasGeneration = new Set(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'])
+
+/** Whether two states of an object ask for something else: what is not metadata. */
+const isChanged = ({ metadata: _, ...before }: Raw, { metadata: __, ...after }: Raw): boolean =>
+  !isDeepStrictEqual(before, after)
+
+/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates, merges, applies and deletes; everything is in memory. */
 export class FakeApiServer {
   /** Every request, in the order in which it arrived. */
   readonly requests: FakeRequest[] = []
@@ -129,8 +136,13 @@ export class FakeApiServer {
   put(...objects: Raw[]): void {
     for (const object of objects) {
       const resourceVersion = String(++this.#version)
-      const uid = this.#objects.get(pathOf(object))?.metadata.uid ?? `uid-${resourceVersion}`
-      this.#objects.set(pathOf(object), { ...object, metadata: { ...object.metadata, uid, resourceVersion } })
+      const was = this.#objects.get(pathOf(object))
+      const uid = was?.metadata.uid ?? `uid-${resourceVersion}`
+      const generation = hasGeneration.has(object.kind)
+        ? { generation: Number(was?.metadata.generation ?? 0) + Number(was === undefined || isChanged(was, object)) }
+        : {}
+      const metadata = { ...object.metadata, uid, ...generation, resourceVersion }
+      this.#objects.set(pathOf(object), { ...object, metadata })
     }
   }
 
@@ -225,10 +237,14 @@ export class FakeApiServer {
     return { status: 200, body: {} }
   }
 
+  /** A patch that is applied owns the fields that it names, whole: here nobody else has a part of any. */
   #patch({ headers, body }: FakeRequest, present: Raw): FakeReply {
-    if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
-    const expected = (body as Raw).metadata?.resourceVersion
-    if (expected !== undefined && expected !== present.metadata.resourceVersion) return conflict
+    const type = headers['content-type']
+    if (type !== 'application/merge-patch+json' && type !== 'application/apply-patch+yaml')
+      return status(415, 'UnsupportedMediaType')
+    const { uid, resourceVersion } = (body as Partial<Raw>).metadata ?? {}
+    if (resourceVersion !== undefined && resourceVersion !== present.metadata.resourceVersion) return conflict
+    if (uid !== undefined && uid !== present.metadata.uid) return conflict
     const merged = mergePatched(present, body) as Raw
     // What changes nothing is not written (apiserver pkg/storage/etcd3/store.go, GuaranteedUpdate).
     if (!isDeepStrictEqual(merged, present)) this.put(merged)

@@ -3,7 +3,7 @@ import type { NamespacedName } from '../../src/api/metadata.ts'
 import { ApiError, type KubernetesClient } from '../../src/kubernetes/client.ts'
 import { type FakeApiServer, type FakeRequest, pathOf } from './fake-api-server.ts'
 
-type Request = Pick<FakeRequest, 'method' | 'path' | 'body'>
+type Request = Pick<FakeRequest, 'method' | 'path' | 'body'> & { type?: string; query?: Record<string, string> }
 
 /** How a request gets to the server and the answer back. */
 export type Network = <T>(request: () => Promise<T>, signal: AbortSignal) => Promise<T>
@@ -19,12 +19,15 @@ const ideal: Network = (request, signal) =>
 export const inProcess = (
   server: FakeApiServer,
   network: Network = ideal,
-): Pick<KubernetesClient, 'get' | 'create' | 'mergePatch'> => {
-  const send = (request: Request, signal: AbortSignal): Promise<unknown> =>
+): Pick<KubernetesClient, 'get' | 'create' | 'mergePatch' | 'apply'> => {
+  const send = ({ type = '', query = {}, ...request }: Request, signal: AbortSignal): Promise<unknown> =>
     network(async () => {
-      const headers = { 'content-type': 'application/merge-patch+json' }
-      const { status, body } = await server.handle({ ...request, headers, query: new URLSearchParams() })
-      if (status >= 400) throw new ApiError(status, `${request.method} ${request.path}: ${status}`)
+      const headers = { 'content-type': type }
+      const { status, body } = await server.handle({ ...request, headers, query: new URLSearchParams(query) })
+      if (status >= 400) {
+        const { message = '' } = body as { message?: string }
+        throw new ApiError(status, `${request.method} ${request.path}: ${status} ${message}`.trim())
+      }
       return JSON.parse(JSON.stringify(body)) as unknown
     }, signal)
   const path = (kind: ResourceKind, metadata: NamespacedName) => pathOf({ kind, metadata })
@@ -37,11 +40,19 @@ export const inProcess = (
         throw error
       }
     },
-    create: (kind, object, _options, signal) => {
+    create: (kind, object, { dryRun }, signal) => {
       const { metadata } = object as { metadata: NamespacedName }
       const collection = path(kind, metadata).slice(0, -metadata.name.length - 1)
-      return send({ method: 'POST', path: collection, body: object }, signal)
+      const query: Record<string, string> = dryRun ? { dryRun: 'All' } : {}
+      return send({ method: 'POST', path: collection, body: object, query }, signal)
     },
-    mergePatch: (kind, name, patch, signal) => send({ method: 'PATCH', path: path(kind, name), body: patch }, signal),
+    mergePatch: (kind, name, patch, signal) => {
+      const type = 'application/merge-patch+json'
+      return send({ method: 'PATCH', path: path(kind, name), body: patch, type }, signal)
+    },
+    apply: (kind, object, signal) => {
+      const type = 'application/apply-patch+yaml'
+      return send({ method: 'PATCH', path: path(kind, object.metadata), body: object, type }, signal)
+    },
   }
 }

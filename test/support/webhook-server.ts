@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { type Backend, liveBackend } from '../../src/admission/backend.ts'
@@ -6,7 +7,7 @@ import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { defaultPolicy } from '../../src/rules/policy.ts'
 import { type Capacity, defaultCapacity } from '../../src/server/capacity.ts'
 import { createMetrics, type Metrics } from '../../src/server/metrics.ts'
-import { createWebhookServer, type State } from '../../src/server/webhook.ts'
+import { type Clients, createWebhookServer, type State } from '../../src/server/webhook.ts'
 import { memory } from './backends.ts'
 import type { FakeApiServer } from './fake-api-server.ts'
 import { CapturedLog } from './log.ts'
@@ -15,6 +16,7 @@ import { reviewOf } from './reviews.ts'
 type InjectedAnswer = { statusCode: number; headers: Record<string, unknown>; body: string }
 
 export type WebhookUnderTest = {
+  app: FastifyInstance
   metrics: Metrics
   log: CapturedLog
   /** Sends a body as it is. */
@@ -30,17 +32,34 @@ export const startWebhookServer = async (
     backend = memory(),
     state = () => 'serving',
     capacity = defaultCapacity,
-  }: { backend?: Backend; state?: () => State; capacity?: Capacity } = {},
+    tls,
+    clients,
+  }: {
+    backend?: Backend
+    state?: () => State
+    capacity?: Capacity
+    tls?: { cert: string; key: string }
+    clients?: Clients
+  } = {},
 ): Promise<WebhookUnderTest> => {
   const log = new CapturedLog()
   const metrics = createMetrics()
-  const tls = await makeServingCertificate(['localhost'], new Date())
   const logger = pino({ base: null }, log)
-  const app = createWebhookServer({ backend, policy: () => defaultPolicy, metrics, logger, tls, state, capacity })
+  const app = createWebhookServer({
+    backend,
+    policy: () => defaultPolicy,
+    metrics,
+    logger,
+    tls: tls ?? (await makeServingCertificate(['localhost'], new Date())),
+    clients,
+    state,
+    capacity,
+  })
   t.teardown(() => app.close())
   const send: WebhookUnderTest['send'] = (url, body, headers = { 'content-type': 'application/json' }) =>
     app.inject({ method: 'POST', url, body, headers })
   return {
+    app,
     metrics,
     log,
     send,
