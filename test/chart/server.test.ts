@@ -221,8 +221,8 @@ for (const which of helms) {
         t.ok(await failsClosed(admin))
         await sleep(2_500)
         t.strictSame(await Promise.all(ourKinds.map(generation)), before, 'and nothing had to be written again', {
-        log: instances.map(({ running }) => running.log.filter(({ webhook }) => webhook === undefined)),
-      })
+          log: instances.map(({ running }) => running.log.filter(({ webhook }) => webhook === undefined)),
+        })
       })
 
       await t.test('uninstalled while no pod answers, it refuses nothing and leaves nothing behind', async (t) => {
