@@ -164,14 +164,14 @@ fills them in, no manifest has the fields that it writes, and so no upgrade and 
 \`helm uninstall\` deletes them like the rest. What stays are claims (\`kubectl get ipaddresses -l
 ipaddress.kubernetes.io/managed-by=meshvip.dev\`), since Services go on using their addresses, and the Secrets that cert-manager made.
 
-Helm 4 begins with the webhook configurations, Helm 3 ends with them, and for
-a second or so there is nobody to ask. Where that matters, delete them first:
+Helm 4 deletes the webhook configurations first. Helm 3 deletes them last: from the moment that the Service is gone, for some tenths of a
+second, what fails closed is refused. Where that matters, delete them before:
 
 \`\`\`sh
 kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration meshvip
 \`\`\`
 
-The same line turns everything off in an emergency, and lastingly so: nobody but the chart can make them again.
+The same line turns everything off in an emergency, and for good until the next \`helm upgrade\`: no replica may make them again.
 
 ## Values
 
