@@ -87,7 +87,7 @@ t.test('a server that is registered is ready when it serves a certificate that i
     err: { message: /^there is no MutatingWebhookConfiguration and no ValidatingWebhookConfiguration/ },
   })
   t.equal(await ready(), 503)
-  t.strictSame([await metric('meshvip_fail_open'), server.get(secretPath)], [0, undefined])
+  t.strictSame([await metric('meshvip_fail_open'), server.get(secretPath)], [1, undefined])
 
   server.put(...shells)
   await until(async () => (await ready()) === 200)
@@ -156,14 +156,19 @@ t.test('a certificate is for what the API server reaches us by', async (t) => {
 })
 
 t.test('a certificate that somebody else makes is waited for, and served', async (t) => {
-  const { server, until, ready, lines } = await start(t, { selfManaged: false })
-  await until(() => lines('the certificate cannot be loaded').length > 0)
-  t.match(lines('the certificate cannot be loaded'), [{ secret: 'meshvip-tls', err: { message: /there is none$/ } }])
-  t.equal(await ready(), 503)
+  const { server, until, ready, lines } = await start(t, { selfManaged: false }, false)
+  await until(() => lines('the certificate cannot be loaded').length === 1)
   server.put({
     ...secretOf(await makeServingCertificate(['webhook.default.svc'], new Date())),
     metadata: { ...name },
   })
+  await until(() => lines('the certificate cannot be loaded').length === 2)
+  t.match(lines('the certificate cannot be loaded'), [
+    { secret: 'meshvip-tls', err: { message: /there is none$/ } },
+    { secret: 'meshvip-tls', err: { message: /^the webhook configurations do not have its CA yet/ } },
+  ])
+  t.equal(await ready(), 503)
+  server.put(...shells)
   await until(() => isClosed(server))
   t.equal(await ready(), 200)
   t.strictSame(lines('a certificate was made'), [])
