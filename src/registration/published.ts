@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Fields } from '../api/fields.ts'
 import { certificatesIn, isAmong } from '../certificates/tls-secret.ts'
+import { probeHopName } from './webhook-configurations.ts'
 
 /** A hop as the API server has it. */
 export type PublishedHop = {
@@ -20,12 +21,16 @@ export const hopsOf = (configuration: unknown): PublishedHop[] =>
   new Fields(configuration).list('webhooks', (webhook) => {
     const clientConfig = webhook.object('clientConfig')
     return {
-      name: webhook.string('name') ?? '',
-      failurePolicy: webhook.string('failurePolicy') ?? '',
+      name: String(webhook.raw('name')),
+      failurePolicy: String(webhook.raw('failurePolicy')),
       to: whereTo(clientConfig.value as object),
       cas: certificatesIn(Buffer.from(clientConfig.string('caBundle') ?? '', 'base64').toString()),
     }
   })
+
+/** Whether nothing is refused because of us where we cannot be reached; the hop that only tries that does not count. */
+export const isOpen = (hops: readonly PublishedHop[]): boolean =>
+  hops.every(({ name, failurePolicy }) => failurePolicy !== 'Fail' || name === probeHopName)
 
 /** The CAs that every one of the hops trusts. */
 export const trustedByAll = ([first, ...rest]: readonly PublishedHop[]): X509Certificate[] =>

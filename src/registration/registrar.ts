@@ -8,7 +8,7 @@ import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
-import { hopsOf, isStillProven } from './published.ts'
+import { hopsOf, isOpen, isStillProven } from './published.ts'
 import { configurationName, type Registration, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
@@ -45,7 +45,7 @@ export type RegistrarOptions = {
   onIssued(why: string): void
   /** Told when the configurations were changed by us, and whether everything fails open in them. */
   onWritten(failOpen: boolean): void
-  /** Told whenever they are as we want them, whoever wrote them so, whether everything fails open in them. */
+  /** Told at each look, and when they were written, whether everything fails open in them, whoever wrote them so. */
   onState(failOpen: boolean): void
   /** Told what keeps us from it: once while it stays the same. All is tried again. */
   onError(error: unknown): void
@@ -112,6 +112,7 @@ export class Registrar {
   /** Writes what is not as it is to be. Throws what keeps us from it. */
   async #look(signal: AbortSignal): Promise<void> {
     const present = await this.#present(signal)
+    this.#tellState(present)
     const absent = configurationKinds.filter((kind) => !present.some((other) => other.kind === kind))
     if (present.length > 0) await this.#settle(present, signal)
     // To make one is left to the chart: what somebody removed, to be rid of us, stays removed.
@@ -145,6 +146,10 @@ export class Registrar {
     await this.#write(opened, wanted, false, signal)
   }
 
+  #tellState(present: readonly Present[]): void {
+    this.#options.onState(isOpen(present.flatMap(({ object }) => hopsOf(object))))
+  }
+
   #wanted(settled: { caBundle: string; failOpen: boolean }): Record<ConfigurationKind, object> {
     const { registration, clusterDomain } = this.#options
     const { mutating, validating } = webhookConfigurations({ ...registration, clusterDomain, ...settled })
@@ -158,7 +163,7 @@ export class Registrar {
     failOpen: boolean,
     signal: AbortSignal,
   ): Promise<Present[]> {
-    const { client, onWritten, onState } = this.#options
+    const { client, onWritten } = this.#options
     const written: Present[] = []
     for (const { kind, object } of present) {
       const { uid, resourceVersion } = new Fields(object).object('metadata').value as {
@@ -170,7 +175,7 @@ export class Registrar {
     }
     if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
       onWritten(failOpen)
-    onState(failOpen)
+    this.#tellState(written)
     return written
   }
 

@@ -271,12 +271,15 @@ t.test('everything fails open, until the way to us is proved anew', async (t) =>
   }
 })
 
-t.test('a leader that finds everything open says so, though it wrote nothing', async (t) => {
+t.test('a leader that finds everything open says so, though it wrote nothing, nor can', async (t) => {
   const stage = setStage(t)
   stage.answer = created
   await (await stage.settled()).stop()
   const next = await stage.settled()
   t.strictSame([stage.fails, next.told, next.failOpen], ['open', [], true])
+  await next.stop()
+  stage.intercept = ({ method }) => (method === 'PATCH' ? forbidden : undefined)
+  t.equal((await stage.settled()).failOpen, true)
 })
 
 t.test('a configuration that is missing', async (t) => {
@@ -285,7 +288,7 @@ t.test('a configuration that is missing', async (t) => {
     for (const path of [mutating, validating]) stage.server.delete(path)
     const registrar = stage.start()
     await stage.clock.pass(60_000)
-    t.strictSame([stage.writes, registrar.told], [[], []])
+    t.strictSame([stage.writes, registrar.told, registrar.failOpen], [[], [], true])
     t.strictSame(registrar.errors, [
       'there is no MutatingWebhookConfiguration and no ValidatingWebhookConfiguration meshvip: helm upgrade makes it again',
     ])
@@ -514,7 +517,7 @@ t.test('what keeps it from its work is told', async (t) => {
     await stage.clock.pass(60_000)
     t.strictSame(registrar.told, ['issued: there is none'], 'one certificate is made')
     t.strictSame(registrar.errors, [`PATCH ${mutating}: 403`])
-    t.equal(registrar.failOpen, undefined)
+    t.equal(registrar.failOpen, true)
     stage.intercept = () => undefined
     await stage.clock.pass(2_000)
     t.equal(stage.fails, 'closed')

@@ -12,8 +12,12 @@ const registration = {
   ownNamespace: 'meshvip',
 }
 
+const probe = 'probe.meshvip.dev'
+
 const { mutating, validating } = webhookConfigurations(registration)
-const all = [...(mutating.webhooks ?? []), ...(validating.webhooks ?? [])]
+const everything = [...(mutating.webhooks ?? []), ...(validating.webhooks ?? [])]
+/** Those that ask us what to do. */
+const all = everything.filter(({ name }) => name !== probe)
 
 /** Kubernetes' own reading of matchExpressions. */
 const selects = (selector: V1LabelSelector | undefined, labels: Record<string, string>): boolean =>
@@ -76,6 +80,7 @@ t.strictSame(
     'deletions.meshvip.dev Ignore',
     'deletions-by-revision.meshvip.dev Ignore',
     'deletions-by-label.meshvip.dev Ignore',
+    'probe.meshvip.dev Fail',
   ],
   'validation fails closed only where it refuses',
 )
@@ -121,12 +126,51 @@ await t.test('every webhook', async (t) => {
 
 t.match(JSON.stringify(validating), "endsWith('.svc.example.org')", "the cluster's domain is the configured one")
 
+await t.test('the way to us is tried by a hop that concerns nothing but a Service that nobody needs', (t) => {
+  const [hop] = everything.filter(({ name }) => name === probe)
+  t.strictSame(hop, {
+    name: probe,
+    clientConfig: {
+      service: { namespace: 'meshvip', name: 'meshvip', port: 443, path: '/probe' },
+      caBundle: all[0]?.clientConfig.caBundle,
+    },
+    rules: [
+      { apiGroups: [''], apiVersions: ['v1'], resources: ['services'], operations: ['CREATE'], scope: 'Namespaced' },
+    ],
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'meshvip' } },
+    objectSelector: { matchLabels: { 'meshvip.dev/probe': 'true' } },
+    matchPolicy: 'Equivalent',
+    failurePolicy: 'Fail',
+    sideEffects: 'None',
+    admissionReviewVersions: ['v1'],
+    timeoutSeconds: 5,
+  })
+  t.end()
+})
+
+await t.test('where it is to fail open, all does but that hop, and nothing else is another', (t) => {
+  const open = webhookConfigurations({ ...registration, failOpen: true })
+  for (const [configuration, closed] of [
+    [open.mutating, mutating],
+    [open.validating, validating],
+  ] as const) {
+    const expected = closed.webhooks?.map((hop) => (hop.name === probe ? hop : { ...hop, failurePolicy: 'Ignore' }))
+    t.strictSame(configuration, { ...closed, webhooks: expected })
+  }
+  t.strictSame(webhookConfigurations({ ...registration, failOpen: false }), { mutating, validating })
+  t.end()
+})
+
 await t.test('outside a cluster the API server finds us by URL, and no namespace is ours', async (t) => {
   const { mutating, validating } = webhookConfigurations({
     endpoint: { url: 'https://127.0.0.1:8443' },
     caBundle: '',
     clusterDomain: 'cluster.local',
   })
+  t.notOk(
+    validating.webhooks?.some(({ name }) => name === probe),
+    'there is no place for a probe',
+  )
   t.equal(mutating.webhooks?.[0]?.clientConfig.url, 'https://127.0.0.1:8443/mutate')
   t.equal(validating.webhooks?.[0]?.clientConfig.url, 'https://127.0.0.1:8443/validate')
   t.ok(
