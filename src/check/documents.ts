@@ -1,4 +1,5 @@
 import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument } from 'yaml'
+import { asKubectlReads } from '../api/manifest-yaml.ts'
 import type { Source, Unreadable } from './sources.ts'
 
 /** One of the documents of a source. */
@@ -76,7 +77,7 @@ export const readDocument = (document: Document): { value: unknown } | Unreadabl
   const deep = tooDeep(text)
   if (deep !== undefined) return unreadable(document, deep, 'it is nested deeper than any object is')
   const lines = new LineCounter()
-  const parsed = parseDocument(text, { lineCounter: lines })
+  const parsed = parseDocument(text, { ...asKubectlReads, lineCounter: lines })
   const [error] = parsed.errors
   if (error !== undefined) {
     const { line, col } = lines.linePos(error.pos[0])
@@ -119,7 +120,7 @@ export const positionsOf = (
   paths: readonly Path[],
 ): { position: Position; length: number; excerpt: string }[] => {
   const lines = new LineCounter()
-  const parsed = parseDocument(text, { lineCounter: lines })
+  const parsed = parseDocument(text, { ...asKubectlReads, lineCounter: lines })
   const all = text.split(/\r?\n/)
   return paths.map((path) => {
     const { node, isWhole } = nodeAt(parsed.contents, path)

@@ -4,6 +4,7 @@ import { text as textOf } from 'node:stream/consumers'
 import { parseAllDocuments } from 'yaml'
 import { Fields } from '../api/fields.ts'
 import { type KnownObject, parseObject } from '../api/kinds.ts'
+import { asKubectlReads } from '../api/manifest-yaml.ts'
 
 /** A manifest that cannot be read; the message names the file, the line and what is wrong. */
 export class ManifestError extends Error {
@@ -32,7 +33,7 @@ const flatten = (object: unknown): unknown[] => {
  */
 export const parseManifests = (text: string, file: string): KnownObject[] => {
   const objects: KnownObject[] = []
-  for (const document of parseAllDocuments(text)) {
+  for (const document of parseAllDocuments(text, asKubectlReads)) {
     const [error] = document.errors
     const failAt = (line: number | undefined, problem: string, options?: ErrorOptions): never => {
       const first = line ?? text.slice(0, document.range[0]).split('\n').length
