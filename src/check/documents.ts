@@ -1,4 +1,15 @@
-import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument } from 'yaml'
+import {
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Document as ParsedDocument,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from 'yaml'
 import { asKubectlReads } from '../api/manifest-yaml.ts'
 import type { Source, Unreadable } from './sources.ts'
 
@@ -16,16 +27,27 @@ export type Position = { line: number; column: number }
 /** More than the API server takes of one object (apiserver pkg/server/config.go, MaxRequestBodyBytes: 3 MiB). */
 const maxLength = 3 * 1024 * 1024
 
+/** More aliases, counted through those of those, than a person writes into a document. */
+const maxAliasCount = 1_000
+
 /** Deeper than any schema; the API server's own parser gives up at 10,000. */
 const maxDepth = 200
 
-/** Splits a source at the lines that begin a document, which nothing inside one can look like (YAML 1.2.2, 9.1.2, c-forbidden). */
+/**
+ * Splits a source at the lines that begin a document, which nothing inside one can look like (YAML 1.2.2, 9.1.2, c-forbidden), and
+ * between JSON values that follow each other line by line, as kubectl does.
+ */
 export function* documentsOf(source: Source): Generator<Document> {
-  const marker = /^---(?=\s|$)/gm
+  const marker = /^---(?=\s|$)|(?<=\}\s*\n)\{(?!\{)/gm
   let [start, line] = [0, 1]
   const part = (end: number): Document => ({ source, text: source.text.slice(start, end), line })
-  for (const { index } of source.text.matchAll(marker)) {
-    if (index === 0) continue
+  const isJSON = (): boolean => {
+    const opening = /(---.*\n)?\s*\{(?!\{)/y
+    opening.lastIndex = start
+    return opening.test(source.text)
+  }
+  for (const { index, 0: found } of source.text.matchAll(marker)) {
+    if (index === 0 || (found === '{' && !isJSON())) continue
     const document = part(index)
     yield document
     for (let at = source.text.indexOf('\n', start); at !== -1 && at < index; at = source.text.indexOf('\n', at + 1))
@@ -69,6 +91,48 @@ const tooDeep = (text: string): Position | undefined => {
   return undefined
 }
 
+type Parsed = ParsedDocument.Parsed
+
+const parse = (text: string, lineCounter: LineCounter): Parsed =>
+  parseDocument(text, { ...asKubectlReads, uniqueKeys: false, lineCounter })
+
+/**
+ * What is no object although it parses, and where. The parser itself would tell of it without a place or not at all, and compare each key
+ * with all before it.
+ */
+const refusedIn = (parsed: Parsed): { offset: number; problem: string } | undefined => {
+  let refused: { offset: number; problem: string } | undefined
+  const refuse = (node: Node, problem: string): symbol => {
+    refused = { offset: Number(node.range?.[0]), problem }
+    return visit.BREAK
+  }
+  const refuseKeys = ({ items }: YAMLMap): symbol | undefined => {
+    const keys = new Set<unknown>()
+    for (const { key } of items) {
+      if (isCollection(key))
+        return refuse(key, 'a map or a list for a key, which no object has: is it a template that is not rendered yet?')
+      if (!isScalar(key)) continue
+      if (keys.has(key.value)) return refuse(key, 'Map keys must be unique')
+      keys.add(key.value)
+    }
+    return undefined
+  }
+  const anchors = new Set<string>()
+  visit(parsed, {
+    Value: (_key, node) => {
+      if (node.anchor !== undefined) anchors.add(node.anchor)
+      return isMap(node) ? refuseKeys(node) : undefined
+    },
+    Alias: (_key, alias) =>
+      anchors.has(alias.source)
+        ? undefined
+        : refuse(alias, `no anchor &${alias.source} stands before it in its document`),
+  })
+  return refused
+}
+
+const behindEnd = 'after the ... that ends a document kubectl reads no further: begin another one with ---'
+
 /** The value of a document; undefined where it has none. */
 export const readDocument = (document: Document): { value: unknown } | Unreadable => {
   const { text } = document
@@ -77,41 +141,80 @@ export const readDocument = (document: Document): { value: unknown } | Unreadabl
   const deep = tooDeep(text)
   if (deep !== undefined) return unreadable(document, deep, 'it is nested deeper than any object is')
   const lines = new LineCounter()
-  const parsed = parseDocument(text, { ...asKubectlReads, lineCounter: lines })
+  const unreadableAt = (offset: number, problem: string): Unreadable => {
+    const { line, col } = lines.linePos(offset)
+    return unreadable(document, { line, column: col }, problem)
+  }
+  const parsed = parse(text, lines)
   const [error] = parsed.errors
   if (error !== undefined) {
-    const { line, col } = lines.linePos(error.pos[0])
-    return unreadable(
-      document,
-      { line, column: col },
-      String(error.message.split('\n', 1)[0]).replace(/ at line \d+, column \d+:?$/, ''),
-    )
+    const problem = String(error.message.split('\n', 1)[0]).replace(/ at line \d+, column \d+:?$/, '')
+    return unreadableAt(error.pos[0], error.code === 'MULTIPLE_DOCS' ? behindEnd : problem)
   }
+  const refused = refusedIn(parsed)
+  if (refused !== undefined) return unreadableAt(refused.offset, refused.problem)
   try {
-    return { value: parsed.toJS() }
+    return { value: parsed.toJS({ maxAliasCount }) }
   } catch (cause) {
-    // An alias without its anchor, or more of them than any file has that was written by a person.
+    // More aliases than any file has that was written by a person.
     return unreadable(document, start, (cause as Error).message)
   }
 }
 
 export type Path = readonly (string | number)[]
 
-/** `spec.http[0].match` as the steps to it. */
+/** `spec.http[0].match` as the steps to it; what is no number between brackets is a key: `metadata.labels[app/name]`. */
 export const stepsOf = (field: string): (string | number)[] =>
-  [...field.matchAll(/\[(\d+)\]|([^.[\]]+)/g)].map(([, index, key]) =>
-    index === undefined ? String(key) : Number(index),
+  [...field.matchAll(/\[(\d+)\]|\[([^\]]+)\]|([^.[\]]+)/g)].map(([, index, bracketed, key]) =>
+    index === undefined ? String(bracketed ?? key) : Number(index),
   )
 
-/** The node at a path, or the last one on the way to it. */
-const nodeAt = (root: ParsedNode | null, path: Path): { node: ParsedNode | null; isWhole: boolean } => {
-  let node = root
-  for (const step of path) {
-    const next: unknown = isMap(node) || isSeq(node) ? node.get(step, true) : undefined
-    if (next === undefined || next === null) return { node, isWhole: false }
-    node = next as ParsedNode
+/** The nodes of a document by where they stand in it. */
+class Nodes {
+  readonly #root: Node | null
+  /** What each alias stands for: an anchor may be set more than once. */
+  readonly #targets = new Map<unknown, unknown>()
+
+  constructor(parsed: Parsed) {
+    this.#root = parsed.contents
+    const anchors = new Map<string, unknown>()
+    visit(parsed, {
+      Value: (_key, node) => {
+        if (node.anchor !== undefined) anchors.set(node.anchor, node)
+      },
+      Alias: (_key, alias) => {
+        this.#targets.set(alias, anchors.get(alias.source))
+      },
+    })
   }
-  return { node, isWhole: true }
+
+  #meant(node: unknown): unknown {
+    return this.#targets.get(node) ?? node
+  }
+
+  /** What a map or a list has at a step, its own before what is merged into it. */
+  #childOf(parent: unknown, step: string | number): unknown {
+    if (!isCollection(parent)) return undefined
+    const own: unknown = parent.get(step, true)
+    if (own !== undefined || !isMap(parent)) return this.#meant(own)
+    return parent.items
+      .filter(({ key }) => isScalar(key) && typeof key.value === 'symbol')
+      .map(({ value }) => this.#meant(value))
+      .flatMap((merged) => (isSeq(merged) ? merged.items.map((one) => this.#meant(one)) : [merged]))
+      .map((merged) => this.#childOf(merged, step))
+      .find((child) => child !== undefined)
+  }
+
+  /** The node at a path, or the last one on the way to it. What is by alias is where its anchor is: there it can be changed. */
+  at(path: Path): { node: Node | null; isWhole: boolean } {
+    let node = this.#root
+    for (const step of path) {
+      const next = this.#childOf(node, step)
+      if (next === undefined || next === null) return { node, isWhole: false }
+      node = next as Node
+    }
+    return { node, isWhole: true }
+  }
 }
 
 /** Where in a document the values at these paths stand. What is left out stands at the beginning of what it would be in. */
@@ -120,10 +223,11 @@ export const positionsOf = (
   paths: readonly Path[],
 ): { position: Position; length: number; excerpt: string }[] => {
   const lines = new LineCounter()
-  const parsed = parseDocument(text, { ...asKubectlReads, lineCounter: lines })
+  const parsed = parse(text, lines)
+  const nodes = new Nodes(parsed)
   const all = text.split(/\r?\n/)
   return paths.map((path) => {
-    const { node, isWhole } = nodeAt(parsed.contents, path)
+    const { node, isWhole } = nodes.at(path)
     const [from, to] = node?.range ?? [0, 0]
     const at = lines.linePos(from)
     const position = { line: line + at.line - 1, column: at.col }

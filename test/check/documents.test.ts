@@ -28,6 +28,18 @@ t.test('a source has documents, each with its line', async (t) => {
       ],
     ],
     [
+      '{\n  "a": {\n}\n}\n{"b": 1}\r\n\n{}\n---\n{\n}\n{}',
+      [
+        ['{\n  "a": {\n}\n}\n', 1],
+        ['{"b": 1}\r\n\n', 5],
+        ['{}\n', 7],
+        ['---\n{\n}\n', 8],
+        ['{}', 11],
+      ],
+    ],
+    ['a: {\n}\n{b: 1}\n', [['a: {\n}\n{b: 1}\n', 1]]],
+    ['{{ if }}\n{}', [['{{ if }}\n{}', 1]]],
+    [
       '\n\n---\r\na: 1\r\n',
       [
         ['\n\n', 1],
@@ -68,7 +80,18 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
     .join('')}`
   const rows: [story: string, text: string, problem: RegExp, line?: number, column?: number][] = [
     ['aliases that explode', bomb, /Excessive alias count/],
-    ['an alias without anchor', 'a: *b', /Unresolved alias/],
+    ['an alias without anchor', 'a: 1\nb: *b', /^no anchor &b stands before it in its document$/, 2, 4],
+    ['an anchor behind it', 'a: *b\nb: &b 1', /^no anchor &b/, 1, 4],
+    ['an anchor in itself that merges', 'a: &a {<<: *a}', /^Excessive alias count/],
+    ['a template', 'a: {b: 1}\nname: {{ .Values.name }}', /^a map or a list for a key, .* is it a template/, 2, 8],
+    ['a template of a key', '{{ .Values.name }}: a', /^a map or a list for a key/, 1, 1],
+    [
+      'text behind an end',
+      'a: 1\n...\nb: 2\n',
+      /^after the \.\.\. that ends a document kubectl reads no further/,
+      3,
+      1,
+    ],
     [
       'a scalar of 100 MB',
       `a: ${'x'.repeat(100_000_000)}`,
@@ -83,6 +106,9 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
       /^it is nested deeper/,
     ],
     ['a key twice', 'a: 1\nb: 2\na: 3\n', /^Map keys must be unique/, 3, 1],
+    ['a key twice beside merges', 'a: &a {b: 1}\nc: {<<: *a, <<: *a, d: 1, d: 2}', /^Map keys must be unique/, 2, 27],
+    ['an anchor that is used often', `a: &a 1\nb: [${'*a, '.repeat(900)}]`, /^$/],
+    ['very many keys', Array.from({ length: 60_000 }, (_, i) => `k${i}:`).join('\n'), /^$/],
     ['a tab for indentation', 'a:\n\tb: 1\n', /[Tt]abs/],
     ['an open quote', 'a: "x\n', /Missing closing "quote/],
     ['a line of dashes and letters', `a: ${'a'.repeat(1_000)}${'-'.repeat(2_000_000)}`, /^$/],
@@ -111,6 +137,7 @@ t.test('the line of a problem is that of the source', async (t) => {
 t.test('a field has steps', async (t) => {
   t.strictSame(stepsOf('spec.http[0].match[12].port'), ['spec', 'http', 0, 'match', 12, 'port'])
   t.strictSame(stepsOf('kind'), ['kind'])
+  t.strictSame(stepsOf('metadata.labels[app.example.com/name]'), ['metadata', 'labels', 'app.example.com/name'])
 })
 
 t.test('where a value stands, or what it would stand in', async (t) => {
@@ -144,4 +171,31 @@ t.test('where a value stands, or what it would stand in', async (t) => {
   t.match(positionsOf(empty as NonNullable<typeof empty>, [['a']]), [
     { position: { line: 1, column: 1 }, length: 1, excerpt: '' },
   ])
+})
+
+t.test('what is by alias stands where its anchor does', async (t) => {
+  const text = [
+    'defaults: &defaults { port: 80, name: a }',
+    'other: &other { name: b, protocol: c }',
+    'one: *defaults',
+    'two: { <<: *defaults, name: c }',
+    'three: { <<: [*other, *defaults] }',
+    'number: &other 81',
+    'four: *other',
+    'five: { <<: { port: 82 } }',
+  ].join('\n')
+  const [document] = documents(text)
+  const at = (field: string) => {
+    const [place] = positionsOf(document as NonNullable<typeof document>, [stepsOf(field)])
+    return [place?.position.line, place?.position.column, place?.length]
+  }
+  t.strictSame(at('one.port'), [1, 29, 2])
+  t.strictSame(at('two.port'), [1, 29, 2])
+  t.strictSame(at('two.name'), [4, 29, 1], 'its own counts')
+  t.strictSame(at('three.name'), [2, 23, 1], 'the first of those that have it')
+  t.strictSame(at('three.port'), [1, 29, 2])
+  t.strictSame(at('three.none'), [5, 8, 1])
+  t.strictSame(at('four'), [6, 16, 2], 'the anchor that was set last before it')
+  t.strictSame(at('five.port'), [8, 21, 2])
+  t.strictSame(at('four.none'), [6, 16, 1])
 })
