@@ -28,7 +28,8 @@ export class Fields {
   }
 
   #at(key: string): string {
-    return this.path === '' ? key : `${this.path}.${key}`
+    if (this.path === '') return key
+    return /[.[\]]/.test(key) ? `${this.path}[${key}]` : `${this.path}.${key}`
   }
 
   /** The raw value of a field: undefined where it is absent or null. */

@@ -192,10 +192,7 @@ export const check = async (sources: AsyncIterable<Source | Unreadable>, options
     for (const document of documentsOf(source)) {
       options.onProgress?.(`reading: ${located.length} objects`)
       const found = objectsOf(document, options.namespace)
-      if ('problem' in found) {
-        unreadable.push(found)
-        continue
-      }
+      unreadable.push(...found.unreadable)
       located.push(...found.objects)
       unplaced.push(...found.nearMisses.map(nearMissIssue))
     }

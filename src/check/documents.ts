@@ -30,6 +30,9 @@ const maxLength = 3 * 1024 * 1024
 /** More aliases, counted through those of those, than a person writes into a document. */
 const maxAliasCount = 1_000
 
+/** How many keys may come of merges, were each alias one of all the keys that there are: that many take a gigabyte. */
+const maxMerged = 10_000_000
+
 /** Deeper than any schema; the API server's own parser gives up at 10,000. */
 const maxDepth = 200
 
@@ -96,6 +99,9 @@ type Parsed = ParsedDocument.Parsed
 const parse = (text: string, lineCounter: LineCounter): Parsed =>
   parseDocument(text, { ...asKubectlReads, uniqueKeys: false, lineCounter })
 
+/** Whether a key is the `<<` that brings in other maps. */
+const isMerge = (key: unknown): boolean => isScalar(key) && typeof key.value === 'symbol'
+
 /**
  * What is no object although it parses, and where. The parser itself would tell of it without a place or not at all, and compare each key
  * with all before it.
@@ -106,12 +112,15 @@ const refusedIn = (parsed: Parsed): { offset: number; problem: string } | undefi
     refused = { offset: Number(node.range?.[0]), problem }
     return visit.BREAK
   }
+  let [keyCount, aliasCount, hasMerge] = [0, 0, false]
   const refuseKeys = ({ items }: YAMLMap): symbol | undefined => {
+    keyCount += items.length
     const keys = new Set<unknown>()
     for (const { key } of items) {
       if (isCollection(key))
         return refuse(key, 'a map or a list for a key, which no object has: is it a template that is not rendered yet?')
       if (!isScalar(key)) continue
+      if (isMerge(key)) hasMerge = true
       if (keys.has(key.value)) return refuse(key, 'Map keys must be unique')
       keys.add(key.value)
     }
@@ -123,12 +132,15 @@ const refusedIn = (parsed: Parsed): { offset: number; problem: string } | undefi
       if (node.anchor !== undefined) anchors.add(node.anchor)
       return isMap(node) ? refuseKeys(node) : undefined
     },
-    Alias: (_key, alias) =>
-      anchors.has(alias.source)
-        ? undefined
-        : refuse(alias, `no anchor &${alias.source} stands before it in its document`),
+    Alias: (_key, alias) => {
+      aliasCount++
+      if (anchors.has(alias.source)) return undefined
+      return refuse(alias, `no anchor &${alias.source} stands before it in its document`)
+    },
   })
-  return refused
+  return hasMerge && keyCount * aliasCount > maxMerged
+    ? { offset: 0, problem: 'it merges more than anybody means' }
+    : refused
 }
 
 const behindEnd = 'after the ... that ends a document kubectl reads no further: begin another one with ---'
@@ -198,7 +210,7 @@ class Nodes {
     const own: unknown = parent.get(step, true)
     if (own !== undefined || !isMap(parent)) return this.#meant(own)
     return parent.items
-      .filter(({ key }) => isScalar(key) && typeof key.value === 'symbol')
+      .filter(({ key }) => isMerge(key))
       .map(({ value }) => this.#meant(value))
       .flatMap((merged) => (isSeq(merged) ? merged.items.map((one) => this.#meant(one)) : [merged]))
       .map((merged) => this.#childOf(merged, step))

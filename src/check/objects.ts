@@ -1,6 +1,7 @@
-import { Fields } from '../api/fields.ts'
+import { Fields, MalformedObject } from '../api/fields.ts'
 import { type Kind, type KnownObject, kinds, parseObject } from '../api/kinds.ts'
-import { type Document, type Path, readDocument } from './documents.ts'
+import { itemsOf } from '../api/list.ts'
+import { type Document, type Path, positionsOf, readDocument, stepsOf } from './documents.ts'
 import type { Unreadable } from './sources.ts'
 
 /** An object that rules judge or ask about, and where it stands. */
@@ -9,18 +10,11 @@ export type Located = { known: KnownObject; document: Document; path: Path }
 /** What looks like one of the objects that rules judge, and is none: nobody would look at it. */
 export type NearMiss = { document: Document; path: Path; problem: string; fix: string }
 
-/** What a document turns out to be. */
-export type Found = { objects: Located[]; nearMisses: NearMiss[] }
+/** What a document turns out to be, and what of it cannot be read. */
+export type Found = { objects: Located[]; nearMisses: NearMiss[]; unreadable: Unreadable[] }
 
 /** Claims and Endpoints are made by controllers; in manifests they mean nothing. */
 const passedOver: readonly Kind[] = ['IPAddress', 'Endpoints']
-
-/** An object, and those inside it where it is a List, each with the way to it. */
-const flatten = (value: unknown, path: Path): { value: unknown; path: Path }[] => {
-  const fields = new Fields(value)
-  if (!(fields.string('kind') ?? '').endsWith('List')) return [{ value, path }]
-  return fields.list('items', (item) => item.value).flatMap((item, index) => flatten(item, [...path, 'items', index]))
-}
 
 /** Whether two texts are one slip apart: a letter is left out, put in, or another, or two have changed places. */
 const isSlip = (a: string, b: string): boolean => {
@@ -58,26 +52,42 @@ const inNamespace = (known: KnownObject, namespace: string): KnownObject =>
     : known
 
 /** The objects of a document; those without a namespace are in the one that is given. */
-export const objectsOf = (document: Document, namespace: string): Found | Unreadable => {
+export const objectsOf = (document: Document, namespace: string): Found => {
   const read = readDocument(document)
-  if (!('value' in read)) return read
-  const found: Found = { objects: [], nearMisses: [] }
-  if (read.value === null || read.value === undefined) return found
-  try {
-    for (const { value, path } of flatten(read.value, [])) {
-      const fields = new Fields(value)
-      const [apiVersion, kind] = [fields.string('apiVersion') ?? '', fields.string('kind') ?? '']
-      const known = parseObject(value)
-      if (known === undefined) {
-        const nearMiss = nearMissOf(apiVersion, kind)
-        if (nearMiss !== undefined) found.nearMisses.push({ document, path, ...nearMiss })
-      } else if (!passedOver.includes(known.kind)) {
-        found.objects.push({ known: inNamespace(known, namespace), document, path })
-      }
+  if (!('value' in read)) return { objects: [], nearMisses: [], unreadable: [read] }
+  const found: Found = { objects: [], nearMisses: [], unreadable: [] }
+  const malformed: { problem: string; path: Path }[] = []
+  const add = (value: unknown, path: Path): void => {
+    const items = itemsOf(value)
+    if (items !== undefined) {
+      for (const [index, item] of items.entries()) addOrTell(item, [...path, 'items', index])
+      return
     }
-    return found
-  } catch (error) {
-    // A MalformedObject.
-    return { source: document.source.name, line: document.line, column: 1, problem: (error as Error).message }
+    const fields = new Fields(value)
+    const [apiVersion, kind] = [fields.string('apiVersion') ?? '', fields.string('kind') ?? '']
+    const known = parseObject(value)
+    if (known === undefined) {
+      const nearMiss = nearMissOf(apiVersion, kind)
+      if (nearMiss !== undefined) found.nearMisses.push({ document, path, ...nearMiss })
+    } else if (!passedOver.includes(known.kind)) {
+      found.objects.push({ known: inNamespace(known, namespace), document, path })
+    }
   }
+  const addOrTell = (value: unknown, path: Path): void => {
+    try {
+      add(value, path)
+    } catch (error) {
+      if (!(error instanceof MalformedObject)) throw error
+      malformed.push({ problem: error.message, path: [...path, ...stepsOf(error.field)] })
+    }
+  }
+  if (read.value !== null && read.value !== undefined) addOrTell(read.value, [])
+  if (malformed.length === 0) return found
+  const places = positionsOf(
+    document,
+    malformed.map(({ path }) => path),
+  )
+  for (const [index, { position }] of places.entries())
+    found.unreadable.push({ source: document.source.name, ...position, problem: String(malformed[index]?.problem) })
+  return found
 }

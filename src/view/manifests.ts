@@ -2,8 +2,8 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
 import { parseAllDocuments } from 'yaml'
-import { Fields } from '../api/fields.ts'
 import { type KnownObject, parseObject } from '../api/kinds.ts'
+import { itemsOf } from '../api/list.ts'
 import { asKubectlReads } from '../api/manifest-yaml.ts'
 
 /** A manifest that cannot be read; the message names the file, the line and what is wrong. */
@@ -21,11 +21,7 @@ const withNamespace = (known: KnownObject): KnownObject => {
 }
 
 /** An object, and those inside it where it is a List. */
-const flatten = (object: unknown): unknown[] => {
-  const fields = new Fields(object)
-  const isList = (fields.string('kind') ?? '').endsWith('List')
-  return isList ? fields.list('items', (item) => item.value).flatMap(flatten) : [object]
-}
+const flatten = (object: unknown): unknown[] => itemsOf(object)?.flatMap(flatten) ?? [object]
 
 /**
  * The objects in a YAML or JSON text of any number of documents, Lists included; kinds that no rule reads are passed over.

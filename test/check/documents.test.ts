@@ -78,6 +78,7 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
     .split('')
     .map((name, i) => `${name}: &${name} [${`*${'abcdefghij'[i]}, `.repeat(9)}x]\n`)
     .join('')}`
+  const manyKeys = (count: number) => Array.from({ length: count }, (_, i) => ` k${i}: 1`).join('\n')
   const rows: [story: string, text: string, problem: RegExp, line?: number, column?: number][] = [
     ['aliases that explode', bomb, /Excessive alias count/],
     ['an alias without anchor', 'a: 1\nb: *b', /^no anchor &b stands before it in its document$/, 2, 4],
@@ -108,7 +109,8 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
     ['a key twice', 'a: 1\nb: 2\na: 3\n', /^Map keys must be unique/, 3, 1],
     ['a key twice beside merges', 'a: &a {b: 1}\nc: {<<: *a, <<: *a, d: 1, d: 2}', /^Map keys must be unique/, 2, 27],
     ['an anchor that is used often', `a: &a 1\nb: [${'*a, '.repeat(900)}]`, /^$/],
-    ['very many keys', Array.from({ length: 60_000 }, (_, i) => `k${i}:`).join('\n'), /^$/],
+    ['merges that explode', `a: &a\n${manyKeys(12_000)}\nb:\n${'- {<<: *a}\n'.repeat(900)}`, /^it merges more/],
+    ['very many keys', manyKeys(60_000), /^$/],
     ['a tab for indentation', 'a:\n\tb: 1\n', /[Tt]abs/],
     ['an open quote', 'a: "x\n', /Missing closing "quote/],
     ['a line of dashes and letters', `a: ${'a'.repeat(1_000)}${'-'.repeat(2_000_000)}`, /^$/],

@@ -9,12 +9,12 @@ const found = (text: string) => {
 
 const shown = (text: string) => {
   const all = found(text)
-  if ('problem' in all) return all.problem
   return [
     ...all.objects.map(
       ({ known, path }) => `${known.kind} ${known.object.namespace}/${known.object.name} ${path.join('.')}`,
     ),
     ...all.nearMisses.map(({ problem, fix, path }) => `${problem}: ${fix} ${path.join('.')}`),
+    ...all.unreadable.map(({ line, column, problem }) => `${line}:${column} ${problem}`),
   ]
 }
 
@@ -40,6 +40,12 @@ t.test('the objects of a document', async (t) => {
       }),
       ['Service shop/a items.0.items.0'],
     ],
+    [
+      'a List as the API server sends it, in which items do not say what they are',
+      'apiVersion: v1\nkind: ServiceList\nitems: [{metadata: {name: a}}, {kind: Pod, metadata: {name: b}}]',
+      ['Service shop/a items.0'],
+    ],
+    ['a List of nothing', 'apiVersion: v1\nkind: List\nitems:', []],
     ['what controllers make', 'apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}', []],
     ['a claim', 'apiVersion: networking.k8s.io/v1\nkind: IPAddress\nmetadata: {name: 1.2.3.4}', []],
     ['a kind of others', 'apiVersion: serving.knative.dev/v1\nkind: Service', []],
@@ -77,8 +83,37 @@ t.test('what is nearly an object is told', async (t) => {
     )
 })
 
-t.test('what has not the shape of its kind is told', async (t) => {
-  t.equal(shown('apiVersion: v1\nkind: Service\nspec: {ports: 80}'), 'spec.ports must be a list')
-  t.equal(shown('- a\n- b'), 'the object must be an object')
-  t.equal(shown('kind: [x'), 'Flow sequence in block collection must be sufficiently indented and end with a ]')
+t.test('what has not the shape of its kind is told where that is, and hides nothing else', async (t) => {
+  const service = (more: string) => `apiVersion: v1\nkind: Service\nmetadata: {name: a}\n${more}`
+  const rows: [story: string, text: string, expected: string[]][] = [
+    ['a field', service('spec: {ports: 80}'), ['4:15 spec.ports must be a list']],
+    ['a text of an item', service('spec:\n  externalIPs: [a, 1]'), ['5:20 spec.externalIPs[1] must be a string']],
+    [
+      'a label with dots, which YAML takes for true',
+      'apiVersion: v1\nkind: Service\nmetadata:\n  labels:\n    app.example.com/on: on',
+      ['5:25 metadata.labels[app.example.com/on] must be a string'],
+    ],
+    ['a list', '- a\n- b', ['1:1 the object must be an object']],
+    ['no YAML', 'kind: [x', ['1:9 Flow sequence in block collection must be sufficiently indented and end with a ]']],
+    ['a List of no list', 'kind: List\nitems: a', ['2:8 items must be a list']],
+    [
+      'some items of a List',
+      [
+        'apiVersion: v1',
+        'kind: List',
+        'items:',
+        '  - null',
+        '  - {apiVersion: v1, kind: Service, metadata: {name: a}}',
+        '  - {apiVersion: v1, kind: Service, metadata: {name: 5}}',
+        '  - {apiVersion: v1, kind: Service, metadata: {name: b}}',
+      ].join('\n'),
+      [
+        'Service shop/a items.1',
+        'Service shop/b items.3',
+        '4:5 the object must be an object',
+        '6:54 metadata.name must be a string',
+      ],
+    ],
+  ]
+  for (const [story, text, expected] of rows) t.strictSame(shown(text), expected, story)
 })

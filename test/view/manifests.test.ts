@@ -58,6 +58,8 @@ t.test('the objects in a List, and in a List in a List', async (t) => {
   const text = list(service('a'), '{ apiVersion: v1, kind: ConfigMap }', list(service('b')), list())
   t.strictSame(summary(parse(text)), ['Service shop/a', 'Service shop/b'])
   t.strictSame(summary(parse(`{ apiVersion: v1, kind: ServiceList, items: [${service('c')}] }`)), ['Service shop/c'])
+  const bare = '{ apiVersion: networking.istio.io/v1, kind: VirtualServiceList, items: [{ metadata: { name: d } }] }'
+  t.strictSame(summary(parse(bare)), ['VirtualService default/d'], 'as the API server lists them')
 })
 
 t.test('a kind that only sounds like a List, or has no items, is none', async (t) => {
@@ -100,7 +102,7 @@ t.test('what cannot be read names the file and the line', async (t) => {
     [
       'a wrong type in a List',
       `apiVersion: v1\nkind: List\nitems: [${service('a')}, 5]`,
-      'objects.yaml:1: items[1] must be an object',
+      'objects.yaml:1: the object must be an object',
     ],
     ['a List without list', 'apiVersion: v1\nkind: List\nitems: 5', 'objects.yaml:1: items must be a list'],
     ['a text', 'orders', 'objects.yaml:1: the object must be an object'],
