@@ -3,6 +3,7 @@ import packageManifest from '../package.json' with { type: 'json' }
 import { type AddressListOptions, showAddresses } from './address-list/command.ts'
 import { formats } from './address-list/format.ts'
 import { stateNames, states } from './address-list/states.ts'
+import { isLabelName } from './api/metadata.ts'
 import { type CheckFlags, parseTarget, runCheck, type Target } from './check/command.ts'
 import { formatNames } from './check/formats/index.ts'
 import { completionScripts, type Shell } from './completion.ts'
@@ -81,6 +82,11 @@ const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
   await serving.close()
 }
 
+const namespaceName = (text: string): string => {
+  if (!isLabelName(text)) throw new InvalidArgumentError('write the name of a namespace.')
+  return text
+}
+
 const noTerminal = { out: false, err: false }
 
 /** The values of an option that may be repeated. */
@@ -141,7 +147,11 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option('--kubeconfig <FILE>', 'the cluster that --live asks')
     .option('--complete', 'there is nothing beside these manifests: what is not found is missing')
     .option('--config <FILE>', 'the configuration of the webhook, YAML')
-    .option('-n, --namespace <NAME>', 'where objects are that say no namespace', 'default')
+    .addOption(
+      new Option('-n, --namespace <NAME>', 'where objects are that say no namespace')
+        .argParser(namespaceName)
+        .default('default'),
+    )
     .addOption(
       new Option('--unlisted-namespaces <HOW>', 'whether namespaces that are not given belong to the mesh')
         .choices(['selected', 'ignored'])

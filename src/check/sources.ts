@@ -1,5 +1,6 @@
+import type { Dirent } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { UsageError } from '../usage-error.ts'
 
@@ -33,6 +34,9 @@ const firstBadByte = (bytes: Uint8Array): { line: number; column: number } => {
   return endOf(new TextDecoder().decode(bytes.subarray(0, low), { stream: true }))
 }
 
+/** What kubectl takes for no character of YAML or JSON (YAML 1.2.2, 5.1, c-printable). */
+const noText = /[^\t\n\r -~\u0085\u00a0-\ufffd]/
+
 /** Text that no API server could be sent: it is no UTF-8, or has characters that neither YAML nor JSON takes. */
 const decode = (bytes: Uint8Array, name: string): Source | Unreadable => {
   let text: string
@@ -41,12 +45,14 @@ const decode = (bytes: Uint8Array, name: string): Source | Unreadable => {
   } catch {
     return { source: name, ...firstBadByte(bytes), problem: 'it is not UTF-8 from here on: save it as UTF-8' }
   }
-  const nul = text.indexOf('\0')
-  if (nul === -1) return { name, text }
+  const found = noText.exec(text)
+  if (found === null) return { name, text }
+  const what =
+    found[0] === '\0' ? 'a NUL character' : `the character U+${found[0].charCodeAt(0).toString(16).padStart(4, '0')}`
   return {
     source: name,
-    ...endOf(text.slice(0, nul)),
-    problem: 'a NUL character, which no manifest has: is it a binary file?',
+    ...endOf(text.slice(0, found.index)),
+    problem: `${what}, which no manifest has: is it a binary file?`,
   }
 }
 
@@ -58,34 +64,55 @@ const reading = async <T>(path: string, read: () => Promise<T>): Promise<T> => {
   }
 }
 
+/** Whether a folder has a file there, or a link to one; of a link that leads nowhere, reading it will tell. */
+const isFile = async (entry: Dirent): Promise<boolean> => {
+  if (!entry.isSymbolicLink()) return entry.isFile()
+  try {
+    return (await stat(join(entry.parentPath, entry.name))).isFile()
+  } catch {
+    return true
+  }
+}
+
 /** The manifests of a folder and those below it, in the order of their names; folders of version control are passed over. */
 const filesOf = async (folder: string): Promise<string[]> => {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries
-    .filter(
-      ({ name, parentPath }) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.git|node_modules)(\/|$)/.test(parentPath),
-    )
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => join(parentPath, name))
-    .sort()
+  const named = entries.filter(
+    ({ name, parentPath }) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.git|node_modules)(\/|$)/.test(parentPath),
+  )
+  const files: string[] = []
+  for (const entry of named) if (await isFile(entry)) files.push(join(entry.parentPath, entry.name))
+  return files.sort()
+}
+
+/** A file of a folder; that it cannot be read hides none of the others. */
+const sourceIn = async (file: string): Promise<Source | Unreadable> => {
+  try {
+    return decode(await readFile(file), file)
+  } catch (error) {
+    return { source: file, line: 1, column: 1, problem: `it cannot be read: ${(error as Error).message}` }
+  }
 }
 
 /**
- * Reads files, folders, and for `-` the standard input, one after the other. Throws UsageError where one is not there or has nothing in it
- * that could be a manifest.
+ * Reads files, folders, and for `-` the standard input, one after the other, and each once. Throws UsageError where one is not there or has
+ * nothing in it that could be a manifest.
  */
 export async function* readSources(
   paths: readonly string[],
   stdin: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Source | Unreadable> {
+  const seen = new Set<string>()
+  const isNew = (file: string): boolean => seen.size < seen.add(resolve(file)).size
   for (const path of paths) {
     if (path === '-') {
       yield decode(await buffer(stdin), 'stdin')
       continue
     }
-    const isFolder = (await reading(path, () => stat(path))).isDirectory()
-    const files = isFolder ? await reading(path, () => filesOf(path)) : [path]
-    if (files.length === 0) throw new UsageError(`${path} has no .yaml, .yml or .json file in it`)
-    for (const file of files) yield decode(await reading(file, () => readFile(file)), file)
+    if ((await reading(path, () => stat(path))).isDirectory()) {
+      const files = await reading(path, () => filesOf(path))
+      if (files.length === 0) throw new UsageError(`${path} has no .yaml, .yml or .json file in it`)
+      for (const file of files.filter(isNew)) yield await sourceIn(file)
+    } else if (isNew(path)) yield decode(await reading(path, () => readFile(path)), path)
   }
 }
