@@ -96,8 +96,9 @@ const tooDeep = (text: string): Position | undefined => {
 
 type Parsed = ParsedDocument.Parsed
 
+/** Errors are not made pretty, which takes the whole line for each. */
 const parse = (text: string, lineCounter: LineCounter): Parsed =>
-  parseDocument(text, { ...asKubectlReads, uniqueKeys: false, lineCounter })
+  parseDocument(text, { ...asKubectlReads, uniqueKeys: false, prettyErrors: false, lineCounter })
 
 /** Whether a key is the `<<` that brings in other maps. */
 const isMerge = (key: unknown): boolean => isScalar(key) && typeof key.value === 'symbol'
@@ -160,8 +161,7 @@ export const readDocument = (document: Document): { value: unknown } | Unreadabl
   const parsed = parse(text, lines)
   const [error] = parsed.errors
   if (error !== undefined) {
-    const problem = String(error.message.split('\n', 1)[0]).replace(/ at line \d+, column \d+:?$/, '')
-    return unreadableAt(error.pos[0], error.code === 'MULTIPLE_DOCS' ? behindEnd : problem)
+    return unreadableAt(error.pos[0], error.code === 'MULTIPLE_DOCS' ? behindEnd : error.message)
   }
   const refused = refusedIn(parsed)
   if (refused !== undefined) return unreadableAt(refused.offset, refused.problem)

@@ -110,6 +110,7 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
     ['a key twice beside merges', 'a: &a {b: 1}\nc: {<<: *a, <<: *a, d: 1, d: 2}', /^Map keys must be unique/, 2, 27],
     ['an anchor that is used often', `a: &a 1\nb: [${'*a, '.repeat(900)}]`, /^$/],
     ['merges that explode', `a: &a\n${manyKeys(12_000)}\nb:\n${'- {<<: *a}\n'.repeat(900)}`, /^it merges more/],
+    ['very many mistakes in a line', '{}'.repeat(100_000), /^Unexpected flow-map-start/, 1, 3],
     ['very many keys', manyKeys(60_000), /^$/],
     ['a tab for indentation', 'a:\n\tb: 1\n', /[Tt]abs/],
     ['an open quote', 'a: "x\n', /Missing closing "quote/],
