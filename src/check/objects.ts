@@ -1,4 +1,4 @@
-import { Fields, MalformedObject } from '../api/fields.ts'
+import { Fields, type MalformedObject } from '../api/fields.ts'
 import { type Kind, type KnownObject, kinds, parseObject } from '../api/kinds.ts'
 import { itemsOf } from '../api/list.ts'
 import { type Document, type Path, positionsOf, readDocument, stepsOf } from './documents.ts'
@@ -77,8 +77,8 @@ export const objectsOf = (document: Document, namespace: string): Found => {
     try {
       add(value, path)
     } catch (error) {
-      if (!(error instanceof MalformedObject)) throw error
-      malformed.push({ problem: error.message, path: [...path, ...stepsOf(error.field)] })
+      const { message, field } = error as MalformedObject
+      malformed.push({ problem: message, path: [...path, ...stepsOf(field)] })
     }
   }
   if (read.value !== null && read.value !== undefined) addOrTell(read.value, [])

@@ -19,6 +19,7 @@ t.test('the exit code', async (t) => {
     [['--unlisted-namespaces', 'ignored', 'bad.yaml'], 0],
     [['broken.yaml'], 2],
     [['bad.yaml', 'broken.yaml'], 2],
+    [['-n', 'shop', 'bad.yaml'], 1],
   ]
   for (const [args, code] of rows) {
     const paths = args.map((arg) => (arg.endsWith('.yaml') ? `${at}/${arg}` : arg))

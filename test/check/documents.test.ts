@@ -130,6 +130,7 @@ t.test('a document has a value, or is empty', async (t) => {
   t.strictSame(read('a: [1, {b: c}]'), { value: { a: [1, { b: 'c' }] } })
   t.strictSame(read('{"a": "]"}'), { value: { a: ']' } })
   t.strictSame(read('# nothing\n'), { value: null })
+  t.strictSame(read('a: &a k\n*a : 1'), { value: { a: 'k', k: 1 } }, 'a key may be an alias')
 })
 
 t.test('the line of a problem is that of the source', async (t) => {
