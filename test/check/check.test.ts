@@ -55,6 +55,15 @@ t.test('on the fixtures of every rule it finds what the webhook finds', async (t
   }
 })
 
+t.test('what controllers make means nothing in manifests', async (t) => {
+  const made = [
+    '{apiVersion: v1, kind: Endpoints, metadata: {name: a}}',
+    '{apiVersion: networking.k8s.io/v1, kind: IPAddress, metadata: {name: 1.2.3.4}}',
+    '{apiVersion: v1, kind: Namespace, metadata: {name: a}}',
+  ]
+  t.match(await check(sourceOf(made.join('\n---\n')), options), { issues: [], unreadable: [], objects: 1 })
+})
+
 t.test('without a cluster it finds the same in manifests that are all there is', async (t) => {
   for (const { id, bad, badVerdict } of fixtures.rules) {
     const { issues } = await check(
