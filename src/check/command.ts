@@ -94,7 +94,10 @@ export const runCheck = async (paths: readonly string[], flags: CheckFlags, term
   if (new Set(files).size < files.length) throw new UsageError('two formats are to be written to the same file')
   const policy = await readPolicy(config)
   const { onProgress, end } = showProgress(terminal)
-  const kubeConfig = flags.live === undefined ? undefined : loadKubectlConfig(flags.kubeconfig)
+  const kubeConfig =
+    flags.live === undefined
+      ? undefined
+      : loadKubectlConfig(flags.kubeconfig, 'check without a cluster, without --live')
   let report: Report
   try {
     report = await check(readSources(paths, terminal.stdin), {

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { type CheckFlags, parseTarget, runCheck } from '../../src/check/command.ts'
 import { runHere } from '../support/command-line.ts'
+import { withEnvironment } from '../support/environment.ts'
 import { forbidden, startFakeApiServer } from '../support/fake-api-server.ts'
 
 const bad = 'apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{name: http, port: 80}]\n'
@@ -134,24 +135,15 @@ const run = async (t: Test, paths: string[], isTerminal: { out: boolean; err: bo
   return { code, out, err }
 }
 
-const noColor = (t: Test, value: string) => {
-  const before = process.env.NO_COLOR
-  process.env.NO_COLOR = value
-  t.teardown(() => {
-    if (before === undefined) delete process.env.NO_COLOR
-    else process.env.NO_COLOR = before
-  })
-}
-
 t.test('on a terminal there are colours, and what takes long shows how far it has come', async (t) => {
-  noColor(t, '')
+  withEnvironment(t, { NO_COLOR: '' })
   const shown = await run(t, ['-'], { out: true, err: true })
   t.match(shown.out, '\u001b[31;1merror\u001b[0m: port 80')
   t.equal(shown.err, '\r\u001b[Kreading: 0 objects\r\u001b[K')
 })
 
 t.test('whoever wants no colours has none on a terminal either', async (t) => {
-  noColor(t, '1')
+  withEnvironment(t, { NO_COLOR: '1' })
   t.notMatch((await run(t, ['-'], { out: true, err: false })).out, '\u001b')
 })
 
