@@ -27,6 +27,12 @@ export type Position = { line: number; column: number }
 /** More than the API server takes of one object (apiserver pkg/server/config.go, MaxRequestBodyBytes: 3 MiB). */
 const maxLength = 3 * 1024 * 1024
 
+/** A List is sent item by item; but what is read of it takes fifty times its length of memory. */
+const maxListLength = 20 * 1024 * 1024
+
+/** Begins a line of what `kubectl get` prints, as YAML or JSON, where that is a List. */
+const listKind = /^(kind: | {4}"kind": ")\w*List\b/m
+
 /** More aliases, counted through those of those, than a person writes into a document. */
 const maxAliasCount = 1_000
 
@@ -131,11 +137,22 @@ const problems: { readonly [code: string]: string } = {
 const syntaxProblem = ({ errors: [error] }: YAML.Parsed): Problem | undefined =>
   error && { at: error.pos[0], problem: problems[error.code] ?? error.message }
 
+/** What to say of a text that is too long to be read. */
+const lengthProblem = (text: string): string | undefined => {
+  const { length } = text
+  if (length <= maxLength) return undefined
+  const isList = listKind.test(text)
+  if (isList && length <= maxListLength) return undefined
+  return isList
+    ? `a List of ${length} characters, of which 20 MiB are read at most: get it in parts, such as one namespace at a time`
+    : `a document of ${length} characters: the API server takes 3 MiB at most`
+}
+
 /** The value of a document; undefined where it has none. */
 export const readDocument = (document: Document): { value: unknown } | Unreadable => {
   const { text } = document
-  if (text.length > maxLength)
-    return unreadable(document, start, `a document of ${text.length} characters: the API server takes 3 MiB at most`)
+  const long = lengthProblem(text)
+  if (long !== undefined) return unreadable(document, start, long)
   const lines = new LineCounter()
   const parsed = parse(text, lines)
   const wrong = syntaxProblem(parsed) ?? refusedIn(parsed)

@@ -156,6 +156,21 @@ t.test('what is no object anybody wrote is told with its place, and takes no tim
   }
 })
 
+t.test('a List of a cluster is longer than any object may be, within bounds', async (t) => {
+  const long = 'x'.repeat(1_000_000)
+  const items = (count: number) => Array.from({ length: count }, () => ({ data: long }))
+  const yaml = (count: number) => `items:\n${`- data: ${long}\n`.repeat(count)}kind: List\n`
+  const json = (count: number) => JSON.stringify({ items: items(count), kind: 'ServiceList' }, undefined, 4)
+  for (const text of [yaml, json]) {
+    t.match(read(text(4)), { value: { items: items(4) } })
+    t.match(read(text(21)), {
+      problem: /^a List of 21\d+ characters, of which 20 MiB are read at most: get it in parts/,
+    })
+  }
+  const nested = `a:\n  kind: List\n${yaml(4).replace('kind: List', 'kind: ConfigMap')}`
+  t.match(read(nested), { problem: /^a document of 4\d+ characters: the API server takes 3 MiB/ })
+})
+
 t.test('what a ConfigMap may have in it is nested in no way', async (t) => {
   const art = [
     '['.repeat(1_000),
