@@ -3,7 +3,7 @@ import packageManifest from '../package.json' with { type: 'json' }
 import { type AddressListOptions, showAddresses } from './address-list/command.ts'
 import { formats } from './address-list/format.ts'
 import { stateNames, states } from './address-list/states.ts'
-import { isObjectName } from './api/metadata.ts'
+import { isLabelName, isObjectName } from './api/metadata.ts'
 import { type CheckFlags, parseTarget, runCheck, type Target } from './check/command.ts'
 import { formatNames } from './check/formats/index.ts'
 import { completionScripts, type Shell } from './completion.ts'
@@ -138,6 +138,11 @@ const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
   await serving.close()
 }
 
+const namespaceName = (text: string): string => {
+  if (!isLabelName(text)) throw new InvalidArgumentError('write the name of a namespace.')
+  return text
+}
+
 const noTerminal = { out: false, err: false }
 
 const stateLines = stateNames.map((name) => `  ${name.padEnd(11)}${states[name].meaning}`)
@@ -204,6 +209,7 @@ export const run = async (args: readonly string[], output: Output): Promise<numb
     .option(
       '-n, --namespace <NAME>',
       'where objects are that say no namespace (default: that of kubectl with --live, else "default")',
+      namespaceName,
     )
     .addOption(
       new Option('--unlisted-namespaces <HOW>', 'whether namespaces that are not given belong to the mesh')

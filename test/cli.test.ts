@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { makeServingCertificate } from '../src/certificates/self-made.ts'
 import { run } from '../src/cli.ts'
 import { runHere } from './support/command-line.ts'
+import { withEnvironment } from './support/environment.ts'
 import { startFakeApiServer } from './support/fake-api-server.ts'
 import { postOverTls } from './support/https.ts'
 import { startMeshvip } from './support/meshvip-process.ts'
@@ -158,6 +159,25 @@ t.test('help tells the states of addresses', async (t) => {
   t.equal(code, 0)
   for (const state of ['held', 'unclaimed', 'orphaned', 'duplicate', 'foreign', 'outside'])
     t.match(out, new RegExp(`^  ${state} +[a-z]`, 'm'))
+})
+
+t.test('without a kubeconfig each command says what can be done instead, by its own options', async (t) => {
+  const nowhere = { KUBECONFIG: undefined, KUBERNETES_SERVICE_HOST: undefined, HOME: t.testdir({}) }
+  withEnvironment(t, nowhere)
+  const rows: [args: string[], instead: string][] = [
+    [['vips'], 'give manifests by --filename'],
+    [['check', '--live', '-'], 'check without a cluster, without --live'],
+  ]
+  for (const [args, instead] of rows)
+    t.strictSame(
+      await runHere(...args),
+      {
+        code: 2,
+        out: '',
+        err: `meshvip: there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or ${instead}\n`,
+      },
+      args.join(' '),
+    )
 })
 
 t.test('who reads the output may stop before it ends, as head does', async (t) => {

@@ -33,7 +33,7 @@ const rights =
 
 const listOfCluster = async (kubeconfig: string | undefined, policy: Policy): Promise<AddressList> => {
   const { clusterDomain } = policy
-  const kubeConfig = loadKubectlConfig(kubeconfig)
+  const kubeConfig = loadKubectlConfig(kubeconfig, 'give manifests by --filename')
   const client = new KubernetesClient(kubeConfig)
   const view = new ReadThroughView({ client, clusterDomain }, AbortSignal.timeout(readTimeout))
   try {

@@ -9,7 +9,7 @@ import type { Policy } from '../rules/policy.ts'
 import { ObjectStore } from '../view/object-store.ts'
 import type { ClusterView } from '../view/view.ts'
 import { askOverlaid, readPresent, withPresent } from './live.ts'
-import { manifestKind } from './manifest-rules.ts'
+import { manifestDuplicate, manifestKind } from './manifest-rules.ts'
 
 /** What comes of a finding: a denial in the cluster, a warning, or a line in its log. */
 export type Severity = 'error' | 'warning' | 'note'
@@ -64,6 +64,8 @@ type Unplaced = {
   issue: Omit<Issue, 'source' | keyof Place>
 }
 
+const nameOf = ({ kind, object }: KnownObject): string => `${kind} ${formatName(object)}`
+
 const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
   located: nearMiss,
   issue: {
@@ -77,6 +79,29 @@ const nearMissIssue = (nearMiss: NearMiss): Unplaced => ({
     fix: nearMiss.fix,
   },
 })
+
+/** What has the name of one before it, of which there is but one in a cluster. */
+const duplicateIssues = (located: readonly Located[]): Unplaced[] => {
+  const named = located.filter(({ known }) => known.object.name !== '')
+  return [...Map.groupBy(named, ({ known }) => nameOf(known))].flatMap(([object, [first, ...others]]) => {
+    const { source, line } = (first as Located).document
+    return others.map(
+      (located): Unplaced => ({
+        located,
+        issue: {
+          severity: 'warning',
+          object,
+          rule: manifestDuplicate.id,
+          field: 'metadata.name',
+          about: source.name,
+          problem: `${object} is already in the document at ${source.name}:${line}`,
+          reason: 'there is but one in a cluster, and what is applied last replaces what was applied before',
+          fix: 'remove one of them, or check what is for another cluster by itself',
+        },
+      }),
+    )
+  })
+}
 
 /** `present` is what has its name now. */
 const outcomesOf = (
@@ -97,8 +122,6 @@ const outcomesOf = (
 }
 
 const isJudged = ({ kind }: KnownObject): boolean => kind === 'Service' || kind === 'VirtualService'
-
-const nameOf = ({ kind, object }: KnownObject): string => `${kind} ${formatName(object)}`
 
 /** What the rules say of an object: as the webhook does, but for what mutation does first, and what nobody can know from here. */
 const judge = (
@@ -186,6 +209,7 @@ export const check = async (sources: AsyncIterable<Source | Unreadable>, options
       unreadable.push(...found.unreadable)
     }
   }
+  unplaced.push(...duplicateIssues(located))
   unplaced.push(...(await judgeAll(located, options)))
   const bySource = Map.groupBy(place(unplaced), ({ source }) => source)
   const judged = located.filter(({ known }) => isJudged(known))

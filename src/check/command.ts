@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { readPolicy } from '../config/read.ts'
 import { cannotRead } from '../kubernetes/cannot-read.ts'
 import { ApiError, KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubectlConfig, ownNamespace } from '../kubernetes/config.ts'
-import { readSources } from '../manifests/sources.ts'
+import { readSources, shownUnreadable } from '../manifests/sources.ts'
 import { UsageError } from '../usage-error.ts'
 import { check, isAtLeast, type Report, type Severity } from './check.ts'
 import { type Format, formatNames, formats } from './formats/index.ts'
@@ -89,9 +90,14 @@ export const runCheck = async (paths: readonly string[], flags: CheckFlags, term
     throw new UsageError(
       'one format only can go to the standard output: write the others to files, as in -o sarif=FILE',
     )
+  const files = output.flatMap(({ file }) => (file === undefined ? [] : [resolve(file)]))
+  if (new Set(files).size < files.length) throw new UsageError('two formats are to be written to the same file')
   const policy = await readPolicy(config)
   const { onProgress, end } = showProgress(terminal)
-  const kubeConfig = flags.live === undefined ? undefined : loadKubectlConfig(flags.kubeconfig)
+  const kubeConfig =
+    flags.live === undefined
+      ? undefined
+      : loadKubectlConfig(flags.kubeconfig, 'check without a cluster, without --live')
   let report: Report
   try {
     report = await check(readSources(paths, terminal.stdin), {
@@ -122,8 +128,7 @@ export const runCheck = async (paths: readonly string[], flags: CheckFlags, term
   }
   // Whoever reads a report for programs, or one in a file, does not see what was not even checked.
   if (!targets.some(({ format, file }) => format === 'text' && file === undefined))
-    for (const { source, line, column, problem } of report.unreadable)
-      terminal.err(`meshvip: ${source}:${line}:${column}: ${problem}\n`)
+    for (const one of report.unreadable) terminal.err(`meshvip: ${shownUnreadable(one)}\n`)
   return codeOf(report, failOn)
 }
 

@@ -15,6 +15,14 @@ export const manifestKind: ManifestRule = {
   outcome: 'A warning: the exit code is 1 with `--fail-on warn`.',
 }
 
+export const manifestDuplicate: ManifestRule = {
+  id: 'manifest-duplicate',
+  finds: 'An object has the kind, namespace and name of another one that was given.',
+  why: 'There is but one of them in a cluster: what is applied last replaces what was applied before. Manifests of several clusters, as the overlays of a kustomization, are to be checked one cluster at a time.',
+  outcome:
+    'A warning: the exit code is 1 with `--fail-on warn`. All others are judged as if only the last one were there.',
+}
+
 export const manifestUnreadable: ManifestRule = {
   id: 'manifest-unreadable',
   finds: 'A file, a document in it, or an object in that cannot be read.',
@@ -22,4 +30,4 @@ export const manifestUnreadable: ManifestRule = {
   outcome: 'The exit code is 2, whatever else was found; all others are judged as if it were not there.',
 }
 
-export const manifestRules: readonly ManifestRule[] = [manifestKind, manifestUnreadable]
+export const manifestRules: readonly ManifestRule[] = [manifestKind, manifestDuplicate, manifestUnreadable]

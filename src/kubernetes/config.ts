@@ -106,10 +106,13 @@ const filesOfKubectl = (): string[] => {
   return files.filter((file) => existsSync(file))
 }
 
-/** Reads the configuration that kubectl would: of a file, of KUBECONFIG, of ~/.kube/config, or of the pod. Throws UsageError. */
-export const loadKubectlConfig = (file: string | undefined): KubeConfig => {
+/**
+ * Reads the configuration that kubectl would: of a file, of KUBECONFIG, of ~/.kube/config, or of the pod. Throws UsageError, which says
+ * what can be done instead where there is none.
+ */
+export const loadKubectlConfig = (file: string | undefined, instead: string): KubeConfig => {
   const [first, ...rest] = file === undefined ? filesOfKubectl() : [file]
   if (first !== undefined) return readFiles([first, ...rest])
   if (isInPod()) return loadOfPod()
-  throw new UsageError('there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or give manifests by --filename')
+  throw new UsageError(`there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or ${instead}`)
 }

@@ -1,6 +1,7 @@
-import { Fields, MalformedObject } from '../api/fields.ts'
+import { Fields, type MalformedObject } from '../api/fields.ts'
 import { type KnownObject, kinds, parseObject } from '../api/kinds.ts'
 import { type Document, type Path, type Place, positionsOf, readDocument, stepsOf } from './documents.ts'
+import { itemsOf } from './list.ts'
 import type { Unreadable } from './sources.ts'
 
 /** An object that rules judge or ask about, and where it stands. */
@@ -49,16 +50,14 @@ const inNamespace = (known: KnownObject, namespace: string): KnownObject =>
 
 /** What whoever reads a template instead of what it renders can do. */
 const templateHint = ': is it a template? Check what it renders, as in helm template CHART | meshvip check -'
+
 /** The objects of a document, those in Lists included; an object without a namespace is in the one that is given. */
 export const objectsOf = (document: Document, namespace: string): Found => {
   const found: Found = { objects: [], nearMisses: [], unreadable: [] }
   const malformed: { path: Path; problem: string }[] = []
   const take = (value: unknown, path: Path): void => {
-    const fields = new Fields(value)
-    const kind = fields.string('kind') ?? ''
-    if (kind.endsWith('List')) {
-      const items = fields.raw('items') ?? []
-      if (!Array.isArray(items)) throw new MalformedObject('items', 'a list')
+    const items = itemsOf(value)
+    if (items !== undefined) {
       for (const [index, item] of items.entries()) tryToTake(item, [...path, 'items', index])
       return
     }
@@ -67,7 +66,8 @@ export const objectsOf = (document: Document, namespace: string): Found => {
       found.objects.push({ known: inNamespace(known, namespace), document, path })
       return
     }
-    const nearMiss = nearMissOf(fields.string('apiVersion') ?? '', kind)
+    const fields = new Fields(value)
+    const nearMiss = nearMissOf(fields.string('apiVersion') ?? '', fields.string('kind') ?? '')
     if (nearMiss !== undefined) found.nearMisses.push({ document, path, ...nearMiss })
   }
   // One that is malformed hides none of the others in its List.

@@ -1,6 +1,8 @@
+import type { Dirent } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { printable, shownProblem } from '../rules/message.ts'
 import { UsageError } from '../usage-error.ts'
 
 /** A text with manifests in it, and what it is called in reports: its path as it was given, or `stdin`. */
@@ -8,6 +10,10 @@ export type Source = { name: string; text: string }
 
 /** What cannot be read as manifests, and where. Lines and columns count from 1. */
 export type Unreadable = { source: string; line: number; column: number; problem: string }
+
+/** What cannot be read, and where, as it may be shown in one line. */
+export const shownUnreadable = ({ source, line, column, problem }: Unreadable): string =>
+  `${printable(source)}:${line}:${column}: ${shownProblem(problem)}`
 
 const fatal = new TextDecoder('utf-8', { fatal: true })
 
@@ -33,6 +39,9 @@ const firstBadByte = (bytes: Uint8Array): { line: number; column: number } => {
   return endOf(new TextDecoder().decode(bytes.subarray(0, low), { stream: true }))
 }
 
+/** What kubectl takes for no character of YAML or JSON (YAML 1.2.2, 5.1, c-printable). */
+const noText = /[^\t\n\r -~\u0085\u00a0-\ufffd]/
+
 /** Text that no API server could be sent: it is no UTF-8, or has characters that neither YAML nor JSON takes. */
 const decode = (bytes: Uint8Array, name: string): Source | Unreadable => {
   let text: string
@@ -41,12 +50,14 @@ const decode = (bytes: Uint8Array, name: string): Source | Unreadable => {
   } catch {
     return { source: name, ...firstBadByte(bytes), problem: 'it is not UTF-8 from here on: save it as UTF-8' }
   }
-  const nul = text.indexOf('\0')
-  if (nul === -1) return { name, text }
+  const found = noText.exec(text)
+  if (found === null) return { name, text }
+  const what =
+    found[0] === '\0' ? 'a NUL character' : `the character U+${found[0].charCodeAt(0).toString(16).padStart(4, '0')}`
   return {
     source: name,
-    ...endOf(text.slice(0, nul)),
-    problem: 'a NUL character, which no manifest has: is it a binary file?',
+    ...endOf(text.slice(0, found.index)),
+    problem: `${what}, which no manifest has: is it a binary file?`,
   }
 }
 
@@ -67,16 +78,25 @@ const readSource = async (file: string): Promise<Source | Unreadable> => {
   }
 }
 
+/** Whether a folder has a file there, or a link to one; of a link that leads nowhere, reading it will tell. */
+const isFile = async (entry: Dirent): Promise<boolean> => {
+  if (!entry.isSymbolicLink()) return entry.isFile()
+  try {
+    return (await stat(join(entry.parentPath, entry.name))).isFile()
+  } catch {
+    return true
+  }
+}
+
 /** The manifests of a folder and those below it, in the order of their names; folders of version control are passed over. */
 const filesOf = async (folder: string): Promise<string[]> => {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries
-    .filter(
-      ({ name, parentPath }) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.git|node_modules)(\/|$)/.test(parentPath),
-    )
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => join(parentPath, name))
-    .sort()
+  const named = entries.filter(
+    ({ name, parentPath }) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.git|node_modules)(\/|$)/.test(parentPath),
+  )
+  const files: string[] = []
+  for (const entry of named) if (await isFile(entry)) files.push(join(entry.parentPath, entry.name))
+  return files.sort()
 }
 
 /**

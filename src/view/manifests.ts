@@ -1,14 +1,14 @@
 import type { KnownObject } from '../api/kinds.ts'
 import { documentsOf } from '../manifests/documents.ts'
 import { objectsOf } from '../manifests/objects.ts'
-import { readSources, type Source, type Unreadable } from '../manifests/sources.ts'
+import { readSources, type Source, shownUnreadable, type Unreadable } from '../manifests/sources.ts'
 
 /** A manifest that cannot be read; the message names the file, line and column, and what is wrong. */
 export class ManifestError extends Error {
   override readonly name = 'ManifestError'
 
-  constructor({ source, line, column, problem }: Unreadable) {
-    super(`${source}:${line}:${column}: ${problem}`)
+  constructor(unreadable: Unreadable) {
+    super(shownUnreadable(unreadable))
   }
 }
 

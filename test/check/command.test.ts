@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { type CheckFlags, parseTarget, runCheck } from '../../src/check/command.ts'
 import { runHere } from '../support/command-line.ts'
+import { withEnvironment } from '../support/environment.ts'
 import { forbidden, startFakeApiServer } from '../support/fake-api-server.ts'
 
 const bad = 'apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{name: http, port: 80}]\n'
@@ -19,6 +20,7 @@ t.test('the exit code', async (t) => {
     [['--unlisted-namespaces', 'ignored', 'bad.yaml'], 0],
     [['broken.yaml'], 2],
     [['bad.yaml', 'broken.yaml'], 2],
+    [['-n', 'shop', 'bad.yaml'], 1],
   ]
   for (const [args, code] of rows) {
     const paths = args.map((arg) => (arg.endsWith('.yaml') ? `${at}/${arg}` : arg))
@@ -56,6 +58,15 @@ t.test('reports go where they are wanted', async (t) => {
   t.match(unwritable, { code: 2, err: /^meshvip: cannot write \S+\/none\/a\.txt: ENOENT/ })
 })
 
+t.test('what users wrote does not command a terminal', async (t) => {
+  const at = t.testdir({ 'a\u001b[31m.yaml': 'a: *\u009b' })
+  const { err } = await runHere('check', at, '-o', 'json')
+  t.equal(
+    err,
+    `meshvip: ${at}/a\\u{1b}[31m.yaml:1:5: the character U+009b, which no manifest has: is it a binary file?\n`,
+  )
+})
+
 t.test('what cannot work is one sentence and exit code 2', async (t) => {
   const at = t.testdir({ 'bad.yaml': bad, 'config.yaml': 'pools: 1' })
   const rows: [args: string[], err: RegExp][] = [
@@ -64,6 +75,12 @@ t.test('what cannot work is one sentence and exit code 2', async (t) => {
     [['check', at, '-o', 'xml'], /write FORMAT or FORMAT=FILE, with a FORMAT of text/],
     [['check', at, '-o', 'text='], /say which file after text=/],
     [['check', at, '-o', 'text', '-o', 'text'], /^meshvip: one format only can go to the standard output/],
+    [
+      ['check', at, '-o', `json=${at}/a`, '-o', `sarif=${at}/./a`],
+      /^meshvip: two formats are to be written to the same file\n$/,
+    ],
+    [['check', at, '-n', ''], /write the name of a namespace\.\n$/],
+    [['check', at, '-n', 'a/b'], /write the name of a namespace\.\n$/],
     [['check', at, '--kubeconfig', 'x'], /^meshvip: --kubeconfig says which cluster --live asks: give both\n$/],
     [['check', at, '--live', '--complete'], /^meshvip: --complete and --live exclude each other/],
     [['check', at, '--config', `${at}/config.yaml`], /^meshvip: \S+config\.yaml:1:8: pools: must be array\n$/],
@@ -118,24 +135,15 @@ const run = async (t: Test, paths: string[], isTerminal: { out: boolean; err: bo
   return { code, out, err }
 }
 
-const noColor = (t: Test, value: string) => {
-  const before = process.env.NO_COLOR
-  process.env.NO_COLOR = value
-  t.teardown(() => {
-    if (before === undefined) delete process.env.NO_COLOR
-    else process.env.NO_COLOR = before
-  })
-}
-
 t.test('on a terminal there are colours, and what takes long shows how far it has come', async (t) => {
-  noColor(t, '')
+  withEnvironment(t, { NO_COLOR: '' })
   const shown = await run(t, ['-'], { out: true, err: true })
   t.match(shown.out, '\u001b[31;1merror\u001b[0m: port 80')
   t.equal(shown.err, '\r\u001b[Kreading: 0 objects\r\u001b[K')
 })
 
 t.test('whoever wants no colours has none on a terminal either', async (t) => {
-  noColor(t, '1')
+  withEnvironment(t, { NO_COLOR: '1' })
   t.notMatch((await run(t, ['-'], { out: true, err: false })).out, '\u001b')
 })
 

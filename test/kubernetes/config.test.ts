@@ -5,11 +5,12 @@ import { createSecureServer } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
 import { delimiter } from 'node:path'
 import type { KubeConfig } from '@kubernetes/client-node'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { KubernetesClient } from '../../src/kubernetes/client.ts'
 import { loadKubeConfig, loadKubectlConfig, ownNamespace } from '../../src/kubernetes/config.ts'
 import { advanceDate } from '../support/clock.ts'
+import { withEnvironment } from '../support/environment.ts'
 import { startFakeApiServer } from '../support/fake-api-server.ts'
 import { kubeconfig } from '../support/kubeconfig.ts'
 import { service } from '../support/objects.ts'
@@ -51,19 +52,6 @@ t.test('what cannot be used is said in a sentence', async (t) => {
   }
 })
 
-/** Until the test ends, the environment has these variables and not these. */
-const withEnvironment = (t: Test, variables: Record<string, string | undefined>): void => {
-  const { ...before } = process.env
-  const set = (values: Record<string, string | undefined>) => {
-    for (const name of Object.keys(variables)) {
-      if (values[name] === undefined) delete process.env[name]
-      else process.env[name] = values[name]
-    }
-  }
-  set(variables)
-  t.teardown(() => set(before))
-}
-
 const inPod = { KUBERNETES_SERVICE_HOST: '192.0.2.1', KUBERNETES_SERVICE_PORT: '6443' }
 const inNoPod = { KUBERNETES_SERVICE_HOST: undefined, KUBERNETES_SERVICE_PORT: undefined }
 
@@ -102,14 +90,14 @@ t.test('as kubectl has it: a file, or KUBECONFIG, or that of the home folder, or
   ]
   for (const [story, environment, server, file] of rows) {
     withEnvironment(t, environment)
-    t.equal(serverOf(loadKubectlConfig(file)), server, story)
+    t.equal(serverOf(loadKubectlConfig(file, 'do without')), server, story)
   }
   withEnvironment(t, { ...home, HOME: `${folder}/empty`, ...inNoPod })
-  t.throws(() => loadKubectlConfig(undefined), {
+  t.throws(() => loadKubectlConfig(undefined, 'do without'), {
     name: 'UsageError',
-    message: 'there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or give manifests by --filename',
+    message: 'there is no kubeconfig: say --kubeconfig FILE, set KUBECONFIG, or do without',
   })
-  t.throws(() => loadKubectlConfig(`${folder}/none`), { name: 'UsageError', message: /none: ENOENT/ })
+  t.throws(() => loadKubectlConfig(`${folder}/none`, 'do without'), { name: 'UsageError', message: /none: ENOENT/ })
 })
 
 t.test('the files of KUBECONFIG are one, and those that are not there are passed over', async (t) => {
@@ -126,7 +114,7 @@ t.test('the files of KUBECONFIG are one, and those that are not there are passed
   })
   const servers = (...names: string[]) => {
     withEnvironment(t, { KUBECONFIG: names.map((name) => `${folder}/${name}`).join(delimiter) })
-    return serverOf(loadKubectlConfig(undefined))
+    return serverOf(loadKubectlConfig(undefined, 'do without'))
   }
   t.equal(servers('none', 'a', 'b'), 'https://b', "the context of one is another's")
   t.equal(servers('b', 'c'), 'https://b', 'the first that names a context says which counts')

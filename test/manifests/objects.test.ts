@@ -40,6 +40,12 @@ t.test('the objects of a document', async (t) => {
       }),
       ['Service shop/a items.0.items.0'],
     ],
+    [
+      'a List as the API server sends it, in which items do not say what they are',
+      'apiVersion: v1\nkind: ServiceList\nitems: [{metadata: {name: a}}, {kind: Pod, metadata: {name: b}}]',
+      ['Service shop/a items.0'],
+    ],
+    ['a List of nothing', 'apiVersion: v1\nkind: List\nitems:', []],
     ['a kind of others', 'apiVersion: serving.knative.dev/v1\nkind: Service', []],
     ['a patch without kind', 'metadata: {name: a}', []],
   ]
@@ -83,6 +89,16 @@ t.test('what has not the shape of its kind is told, where it stands', async (t) 
       '3:47: metadata.labels[meshvip.dev/virtual-host] must be a string',
     ],
     ['# c\n- a\n- b', '2:1: the object must be an object'],
+    [
+      'apiVersion: v1\nkind: Service\nmetadata:\n  labels:\n    app.example.com/on: on',
+      '5:25: metadata.labels[app.example.com/on] must be a string',
+    ],
+    [
+      'apiVersion: v1\nkind: Service\nmetadata: {labels: {on: a, "80": 5}}',
+      '3:34: metadata.labels[80] must be a string',
+    ],
+    ['apiVersion: v1\nkind: Service\nmetadata: {labels: {on: 5}}', '3:25: metadata.labels[true] must be a string'],
+    ['apiVersion: v1\nkind: Service\nspec:\n  externalIPs: [a, 1]', '4:20: spec.externalIPs[1] must be a string'],
     ['apiVersion: v1\nkind: List\nitems: 5', '3:8: items must be a list'],
     ['kind: [x', '1:9: Flow sequence in block collection must be sufficiently indented and end with a ]'],
   ]
@@ -92,12 +108,13 @@ t.test('what has not the shape of its kind is told, where it stands', async (t) 
 t.test('one that is malformed hides none of the others in its List', async (t) => {
   const service = (name: string, ports: string) =>
     `- {apiVersion: v1, kind: Service, metadata: {name: ${name}}, spec: {ports: ${ports}}}\n`
-  const text = `apiVersion: v1\nkind: List\nitems:\n${service('a', '80')}- 5\n${service('b', '[]')}${service('c', '[{port: "80"}]')}`
+  const text = `apiVersion: v1\nkind: List\nitems:\n${service('a', '80')}- 5\n- null\n${service('b', '[]')}${service('c', '[{port: "80"}]')}`
   t.strictSame(shown(text), [
     '4:70: spec.ports must be a list',
     '5:3: the object must be an object',
-    '7:78: spec.ports[0].port must be a number',
-    'Service shop/b items.2',
+    '6:3: the object must be an object',
+    '8:78: spec.ports[0].port must be a number',
+    'Service shop/b items.3',
   ])
 })
 

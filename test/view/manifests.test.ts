@@ -58,6 +58,8 @@ t.test('the objects in a List, and in a List in a List', async (t) => {
   const text = list(service('a'), '{ apiVersion: v1, kind: ConfigMap }', list(service('b')), list())
   t.strictSame(summary(parse(text)), ['Service shop/a', 'Service shop/b'])
   t.strictSame(summary(parse(`{ apiVersion: v1, kind: ServiceList, items: [${service('c')}] }`)), ['Service shop/c'])
+  const bare = '{ apiVersion: networking.istio.io/v1, kind: VirtualServiceList, items: [{ metadata: { name: d } }] }'
+  t.strictSame(summary(parse(bare)), ['VirtualService default/d'], 'as the API server lists them')
 })
 
 t.test('a kind that only sounds like a List, or has no items, is none', async (t) => {
@@ -178,7 +180,7 @@ t.test('a folder that is not there is named', async (t) => {
 t.test('an alias without anchor is a ManifestError with file and line', async (t) => {
   t.throws(() => parseManifests('kind: Service\nmetadata: *nowhere', 'objects.yaml'), {
     name: 'ManifestError',
-    message: /^objects\.yaml:1:1: Unresolved alias/,
+    message: /^objects\.yaml:2:11: no anchor &nowhere stands before it/,
   })
 })
 

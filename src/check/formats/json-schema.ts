@@ -41,9 +41,7 @@ export const checkReportSchema = {
               'error: the webhook would refuse the object. warning: it would warn. note: it would only record.',
             enum: ['error', 'warning', 'note'],
           },
-          rule: text(
-            'The id of the rule, or manifest-kind for what looks like an object that rules judge and is none.',
-          ),
+          rule: text('The id of the rule; one that begins with manifest- judges manifests, and no cluster sees it.'),
           page: text("The rule's page; meshvip explain shows it as well."),
           source,
           line: ordinal('The line in which it stands, from 1.'),

@@ -7,7 +7,7 @@ import type { Action } from '../../rules/finding.ts'
 import { rules } from '../../rules/index.ts'
 import { shownProblem } from '../../rules/message.ts'
 import { type Issue, type Report, type Severity, severities } from '../check.ts'
-import { type ManifestRule, manifestKind, manifestUnreadable } from '../manifest-rules.ts'
+import { type ManifestRule, manifestDuplicate, manifestKind, manifestUnreadable } from '../manifest-rules.ts'
 import type { Surroundings } from './index.ts'
 import { messageOf, portablePath, shown } from './shown.ts'
 
@@ -29,7 +29,10 @@ const rulesFor = (docsURL: string) => [
     defaultConfiguration: { level: levels[rule.defaults.virtualHost] },
     properties: { tags: rule.kinds },
   })),
-  { ...descriptorOf(manifestKind, docsURL), defaultConfiguration: { level: 'warning' } },
+  ...[manifestKind, manifestDuplicate].map((rule) => ({
+    ...descriptorOf(rule, docsURL),
+    defaultConfiguration: { level: 'warning' },
+  })),
 ]
 
 /** The name by which GitHub code scanning knows the root of a checkout. */

@@ -7,7 +7,7 @@ import t from 'tap'
 import packageManifest from '../../../package.json' with { type: 'json' }
 import type { Issue } from '../../../src/check/check.ts'
 import { formats } from '../../../src/check/formats/index.ts'
-import { manifestKind, manifestUnreadable } from '../../../src/check/manifest-rules.ts'
+import { manifestDuplicate, manifestKind, manifestUnreadable } from '../../../src/check/manifest-rules.ts'
 import { rules } from '../../../src/rules/index.ts'
 import { fixturesReport, hostileReport, issue, report } from '../../support/check-reports.ts'
 
@@ -55,7 +55,7 @@ t.test('it says of whom it is, and has all rules', async (t) => {
   })
   t.strictSame(
     driver.rules.map(({ id }: { id: string }) => id),
-    [...rules.map(({ id }) => id), manifestKind.id],
+    [...rules.map(({ id }) => id), manifestKind.id, manifestDuplicate.id],
   )
   t.match(driver.notifications, [{ id: manifestUnreadable.id, helpUri: /manifest-unreadable$/ }])
   for (const [index, { id, finds, why, kinds, defaults }] of rules.entries()) {
