@@ -44,3 +44,9 @@ export const isStillProven = (present: readonly PublishedHop[], wanted: readonly
       hop.cas.some((ca) => isAmong(ca, found.cas))
     )
   })
+
+/** Whether each of the hops that is to fail closed does. */
+export const failsClosed = (present: readonly PublishedHop[], wanted: readonly PublishedHop[]): boolean =>
+  wanted
+    .filter(({ failurePolicy }) => failurePolicy === 'Fail')
+    .every((hop) => present.some(({ name, failurePolicy }) => name === hop.name && failurePolicy === 'Fail'))

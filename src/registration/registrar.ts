@@ -8,7 +8,7 @@ import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
-import { hopsOf, isStillProven } from './published.ts'
+import { failsClosed, hopsOf, isStillProven } from './published.ts'
 import { configurationName, type Registration, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
@@ -45,7 +45,7 @@ export type RegistrarOptions = {
   onIssued(why: string): void
   /** Told when the configurations were changed by us, and whether everything fails open in them. */
   onWritten(failOpen: boolean): void
-  /** Told whenever they are as we want them, whoever wrote them so, whether everything fails open in them. */
+  /** Told at each look, and where we wrote them, whether something that is to fail closed does not, whatever keeps it from that. */
   onState(failOpen: boolean): void
   /** Told what keeps us from it: once while it stays the same. All is tried again. */
   onError(error: unknown): void
@@ -112,6 +112,7 @@ export class Registrar {
   /** Writes what is not as it is to be. Throws what keeps us from it. */
   async #look(signal: AbortSignal): Promise<void> {
     const present = await this.#present(signal)
+    this.#tellState(present)
     const absent = configurationKinds.filter((kind) => !present.some((other) => other.kind === kind))
     if (present.length > 0) await this.#settle(present, signal)
     // To make one is left to the chart: what somebody removed, to be rid of us, stays removed.
@@ -158,7 +159,7 @@ export class Registrar {
     failOpen: boolean,
     signal: AbortSignal,
   ): Promise<Present[]> {
-    const { client, onWritten, onState } = this.#options
+    const { client, onWritten } = this.#options
     const written: Present[] = []
     for (const { kind, object } of present) {
       const { uid, resourceVersion } = new Fields(object).object('metadata').value as {
@@ -170,8 +171,17 @@ export class Registrar {
     }
     if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
       onWritten(failOpen)
-    onState(failOpen)
+    this.#tellState(written)
     return written
+  }
+
+  #tellState(present: readonly Present[]): void {
+    const wanted = this.#wanted({ caBundle: '', failOpen: false })
+    const isClosed = configurationKinds.every((kind) => {
+      const found = present.find((other) => other.kind === kind)
+      return failsClosed(hopsOf(found?.object ?? {}), hopsOf(wanted[kind]))
+    })
+    this.#options.onState(!isClosed)
   }
 
   /** What is in the Secret; made anew first, where that is for us to do and time for it. */

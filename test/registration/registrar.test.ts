@@ -279,6 +279,31 @@ t.test('a leader that finds everything open says so, though it wrote nothing', a
   t.strictSame([stage.fails, next.told, next.failOpen], ['open', [], true])
 })
 
+t.test('whether what is to fail closed does is said, whatever keeps it from it', async (t) => {
+  const stage = setStage(t)
+  const external = { issueFor: undefined }
+  const registrar = stage.start(external)
+  await stage.clock.pass(0)
+  t.strictSame([stage.writes, registrar.failOpen], [[], true], 'there is no Secret, and so nothing is registered')
+  stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
+  await stage.clock.pass(2_000)
+  t.strictSame([stage.fails, registrar.failOpen], ['closed', false])
+
+  stage.server.delete(secretPath)
+  await stage.clock.pass(10_000)
+  t.strictSame([stage.fails, registrar.failOpen], ['closed', false], 'that the Secret is gone opens nothing')
+  stage.edit(validating, (hops) => hops.map((hop) => ({ ...hop, failurePolicy: 'Ignore' })))
+  await stage.clock.pass(2_000)
+  t.equal(registrar.failOpen, true, 'nor can what somebody opened be closed')
+
+  stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
+  await stage.clock.pass(2_000)
+  t.equal(registrar.failOpen, false)
+  stage.server.delete(validating)
+  await stage.clock.pass(10_000)
+  t.equal(registrar.failOpen, true, 'nothing is asked any more')
+})
+
 t.test('a configuration that is missing', async (t) => {
   await t.test('is not made, and where both are, neither is a Secret', async (t) => {
     const stage = setStage(t)
@@ -514,7 +539,7 @@ t.test('what keeps it from its work is told', async (t) => {
     await stage.clock.pass(60_000)
     t.strictSame(registrar.told, ['issued: there is none'], 'one certificate is made')
     t.strictSame(registrar.errors, [`PATCH ${mutating}: 403`])
-    t.equal(registrar.failOpen, undefined)
+    t.equal(registrar.failOpen, true)
     stage.intercept = () => undefined
     await stage.clock.pass(2_000)
     t.equal(stage.fails, 'closed')
