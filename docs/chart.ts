@@ -107,7 +107,7 @@ const values: Values = {
       true,
     ),
     staticRules: flag(
-      'A ValidatingAdmissionPolicy with the rules on ports of virtual hosts in namespaces of the mesh, which the API server holds by itself, also while no pod runs. It sees neither exemptions nor endpoints: label a Service with endpoints made by hand meshvip.dev/virtual-host: "false".',
+      'A ValidatingAdmissionPolicy with the rules on ports of virtual hosts in namespaces of the mesh, which the API server holds by itself, also while no pod runs. A rule that config turns down anywhere is not in it. It sees neither exemptions nor endpoints: label a Service with endpoints made by hand meshvip.dev/virtual-host: "false".',
       false,
     ),
   }),
