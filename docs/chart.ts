@@ -97,7 +97,7 @@ const values: Values = {
       'A ConfigMap in the namespace of the release whose ca.crt is the CA of the certificate that the API server shows. Without one anybody may ask, since the API server shows none unless it is told to.',
     ),
     names: list(
-      'The common names of which the certificate of the API server must have one; all that the CA signed, where it is empty.',
+      'The common names or DNS names of which the certificate of the API server must have one; all that the CA signed, where it is empty.',
       { type: 'string', minLength: 1 },
     ),
   }),
