@@ -97,7 +97,7 @@ const values: Values = {
       'A ConfigMap in the namespace of the release whose ca.crt is the CA of the certificate that the API server shows. Without one anybody may ask, since the API server shows none unless it is told to.',
     ),
     names: list(
-      'The common names of which the certificate of the API server must have one; all that the CA signed, where it is empty.',
+      'The common names or DNS names of which the certificate of the API server must have one; all that the CA signed, where it is empty.',
       { type: 'string', minLength: 1 },
     ),
   }),
@@ -107,7 +107,7 @@ const values: Values = {
       true,
     ),
     staticRules: flag(
-      'A ValidatingAdmissionPolicy with the rules on ports of virtual hosts in namespaces of the mesh, which the API server holds by itself, also while no pod runs. It sees neither exemptions nor endpoints: label a Service with endpoints made by hand meshvip.dev/virtual-host: "false".',
+      'A ValidatingAdmissionPolicy with the rules on ports of virtual hosts in namespaces of the mesh, which the API server holds by itself, also while no pod runs. A rule that config turns down anywhere is not in it. It sees neither exemptions nor endpoints: label a Service with endpoints made by hand meshvip.dev/virtual-host: "false".',
       false,
     ),
   }),

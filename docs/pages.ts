@@ -153,7 +153,8 @@ const chartPage = (): string => `${header}
 For Helm 3 and 4, and Kubernetes 1.33 or later. From a copy of this repository:
 
 \`\`\`sh
-helm install meshvip charts/meshvip --namespace meshvip --create-namespace --set image.repository=REPOSITORY
+docker build --tag REPOSITORY:TAG . && docker push REPOSITORY:TAG
+helm install meshvip charts/meshvip --namespace meshvip --create-namespace --set image.repository=REPOSITORY,image.tag=TAG
 \`\`\`
 
 One installation a cluster: its webhook configurations, and all else, are named \`meshvip\` whatever the release is called. It refuses
@@ -162,7 +163,8 @@ kube-system and istio-system, whose objects no webhook is asked about.
 The chart holds the two webhook configurations, the Secret of the self-managed certificate and the Lease as shells: the elected replica
 fills them in, no manifest has the fields that it writes, and so no upgrade and no GitOps tool resets them ([GitOps](../../docs/gitops.md)).
 \`helm uninstall\` deletes them like the rest. What stays are claims (\`kubectl get ipaddresses -l
-ipaddress.kubernetes.io/managed-by=meshvip.dev\`), since Services go on using their addresses, and the Secrets that cert-manager made.
+ipaddress.kubernetes.io/managed-by=meshvip.dev\`), since Services go on using their addresses, and the Secrets that cert-manager made: delete
+\`meshvip-tls\` before you go on to self-managed certificates.
 
 Helm 4 deletes the webhook configurations first. Helm 3 deletes them last: from the moment that the Service is gone, for some tenths of a
 second, what fails closed is refused. Where that matters, delete them before:
@@ -171,7 +173,8 @@ second, what fails closed is refused. Where that matters, delete them before:
 kubectl delete validatingwebhookconfiguration,mutatingwebhookconfiguration meshvip
 \`\`\`
 
-The same line turns everything off in an emergency, and for good until the next \`helm upgrade\`: no replica may make them again.
+The same line turns everything off in an emergency, and for good until the next \`helm upgrade\`: no replica may make them again. (But for what
+\`admissionPolicies.staticRules\` refuses: [break glass](../../docs/operations/break-glass.md).)
 
 ## Values
 

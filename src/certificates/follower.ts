@@ -73,6 +73,8 @@ export class CertificateFollower {
     }
     const published = await this.#options.published(signal)
     const canWait = this.#canWait()
+    if (canWait && this.#clock.date() > found.leaf.validToDate)
+      throw new Error('the certificate in the Secret has expired, and what is served has not')
     if (!found.cas.every((ca) => isAmong(ca, published))) {
       this.#next = undefined
       if (canWait) return

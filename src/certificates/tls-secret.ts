@@ -7,7 +7,12 @@ import type { ServingCertificate } from './self-made.ts'
 import { backdate } from './validity.ts'
 
 /** A serving certificate as a Secret holds it, read and found usable. */
-export type TLSSecret = ServingCertificate & { leaf: X509Certificate; cas: readonly X509Certificate[] }
+export type TLSSecret = ServingCertificate & {
+  leaf: X509Certificate
+  /** What is sent along with the leaf: those by way of which a CA signed it. */
+  between: readonly X509Certificate[]
+  cas: readonly X509Certificate[]
+}
 
 /** That a Secret cannot be used, and why. */
 export class UnusableSecret extends Error {
@@ -35,43 +40,65 @@ const read = (secret: unknown): TLSSecret | string => {
   ) as [string, string, string]
   const cas = certificatesIn(ca)
   if (cas.length === 0) return 'ca.crt has no certificate in PEM'
-  const [leaf] = certificatesIn(cert)
+  const [leaf, ...between] = certificatesIn(cert)
   if (leaf === undefined) return 'tls.crt has no certificate in PEM'
   try {
     if (!leaf.checkPrivateKey(createPrivateKey(key))) return 'tls.key is not the key of tls.crt'
   } catch {
     return 'tls.key has no private key in PEM'
   }
-  return { ca, cert, key, cas, leaf }
+  return { ca, cert, key, cas, leaf, between }
+}
+
+/** Whether the name is one of its alternative names: the API server reads no others. */
+const isFor = (leaf: X509Certificate, name: string): boolean =>
+  (isIP(name) ? leaf.checkIP(name) : leaf.checkHost(name, { subject: 'never' })) !== undefined
+
+const signed = (issuer: X509Certificate, certificate: X509Certificate): boolean =>
+  certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
+
+/** Whether one of the CAs signed it, or signed one of those between that did. */
+const isTrusted = (
+  certificate: X509Certificate,
+  between: readonly X509Certificate[],
+  cas: readonly X509Certificate[],
+): boolean =>
+  isAmong(certificate, cas) ||
+  cas.some((ca) => signed(ca, certificate)) ||
+  between.some((issuer) => signed(issuer, certificate) && isTrusted(issuer, without(between, issuer), cas))
+
+const without = (certificates: readonly X509Certificate[], one: X509Certificate): X509Certificate[] =>
+  certificates.filter((certificate) => certificate !== one)
+
+/** Why an API server that asks for these names does not take the certificate, whatever the time is; undefined where it does. */
+const whyNotTaken = ({ leaf, between, cas }: TLSSecret, names: readonly string[]): string | undefined => {
+  const other = names.find((name) => !isFor(leaf, name))
+  if (other !== undefined) return `it is not for ${other}`
+  return isTrusted(leaf, between, cas) ? undefined : 'none of its CAs signed it'
 }
 
 /**
  * Reads a v1 Secret, as the API server has it, with the keys that cert-manager writes too: `ca.crt`, `tls.crt` and `tls.key`. Throws
- * UnusableSecret, also where there is no Secret.
+ * UnusableSecret, also where there is no Secret, and where an API server that asks for these names would not take what is in it.
  */
-export const readTLSSecret = (secret: unknown): TLSSecret => {
+export const readTLSSecret = (secret: unknown, ...names: string[]): TLSSecret => {
   const found = read(secret)
-  if (typeof found === 'string')
-    throw new UnusableSecret(`the Secret with the serving certificate cannot be used: ${found}`)
+  const why = typeof found === 'string' ? found : whyNotTaken(found, names)
+  if (typeof found === 'string' || why !== undefined)
+    throw new UnusableSecret(`the Secret with the serving certificate cannot be used: ${why}`)
   return found
 }
-
-const isFor = (leaf: X509Certificate, name: string): boolean =>
-  (isIP(name) ? leaf.checkIP(name) : leaf.checkHost(name)) !== undefined
 
 /** Why a Secret of ours needs a new certificate for these names; undefined as long as it does not: two thirds of its life. */
 export const whyIssue = (secret: unknown, names: readonly string[], now: Date): string | undefined => {
   const found = read(secret)
   if (typeof found === 'string') return found
-  const { leaf, cas } = found
+  const { leaf } = found
   const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()]
   const made = from + backdate
   if (now.getTime() < from) return 'it is not valid yet'
   if (now.getTime() >= made + ((to - made) * 2) / 3) return 'two thirds of its life are over'
-  const other = names.find((name) => !isFor(leaf, name))
-  if (other !== undefined) return `it is not for ${other}`
-  if (!cas.some((ca) => leaf.checkIssued(ca) && leaf.verify(ca.publicKey))) return 'none of its CAs signed it'
-  return undefined
+  return whyNotTaken(found, names)
 }
 
 /** Writes a certificate into a Secret, as it was read, or into a new one. Throws ApiError: status 409 where it was changed meanwhile. */

@@ -2,7 +2,6 @@ import type { X509Certificate } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Fields } from '../api/fields.ts'
 import { certificatesIn, isAmong } from '../certificates/tls-secret.ts'
-import { probeHopName } from './webhook-configurations.ts'
 
 /** A hop as the API server has it. */
 export type PublishedHop = {
@@ -28,10 +27,6 @@ export const hopsOf = (configuration: unknown): PublishedHop[] =>
     }
   })
 
-/** Whether nothing is refused because of us where we cannot be reached; the hop that only tries that does not count. */
-export const isOpen = (hops: readonly PublishedHop[]): boolean =>
-  hops.every(({ name, failurePolicy }) => failurePolicy !== 'Fail' || name === probeHopName)
-
 /** The CAs that every one of the hops trusts. */
 export const trustedByAll = ([first, ...rest]: readonly PublishedHop[]): X509Certificate[] =>
   (first?.cas ?? []).filter((ca) => rest.every(({ cas }) => isAmong(ca, cas)))
@@ -49,3 +44,9 @@ export const isStillProven = (present: readonly PublishedHop[], wanted: readonly
       hop.cas.some((ca) => isAmong(ca, found.cas))
     )
   })
+
+/** Whether each of the hops that is to fail closed does. */
+export const failsClosed = (present: readonly PublishedHop[], wanted: readonly PublishedHop[]): boolean =>
+  wanted
+    .filter(({ failurePolicy }) => failurePolicy === 'Fail')
+    .every((hop) => present.some(({ name, failurePolicy }) => name === hop.name && failurePolicy === 'Fail'))

@@ -8,7 +8,7 @@ import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
-import { hopsOf, isOpen, isStillProven } from './published.ts'
+import { failsClosed, hopsOf, isStillProven } from './published.ts'
 import { configurationName, type Registration, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
@@ -45,7 +45,7 @@ export type RegistrarOptions = {
   onIssued(why: string): void
   /** Told when the configurations were changed by us, and whether everything fails open in them. */
   onWritten(failOpen: boolean): void
-  /** Told at each look, and when they were written, whether everything fails open in them, whoever wrote them so. */
+  /** Told at each look, and where we wrote them, whether something that is to fail closed does not, whatever keeps it from that. */
   onState(failOpen: boolean): void
   /** Told what keeps us from it: once while it stays the same. All is tried again. */
   onError(error: unknown): void
@@ -146,10 +146,6 @@ export class Registrar {
     await this.#write(opened, wanted, false, signal)
   }
 
-  #tellState(present: readonly Present[]): void {
-    this.#options.onState(isOpen(present.flatMap(({ object }) => hopsOf(object))))
-  }
-
   #wanted(settled: { caBundle: string; failOpen: boolean }): Record<ConfigurationKind, object> {
     const { registration, clusterDomain } = this.#options
     const { mutating, validating } = webhookConfigurations({ ...registration, clusterDomain, ...settled })
@@ -177,6 +173,15 @@ export class Registrar {
       onWritten(failOpen)
     this.#tellState(written)
     return written
+  }
+
+  #tellState(present: readonly Present[]): void {
+    const wanted = this.#wanted({ caBundle: '', failOpen: false })
+    const isClosed = configurationKinds.every((kind) => {
+      const found = present.find((other) => other.kind === kind)
+      return failsClosed(hopsOf(found?.object ?? {}), hopsOf(wanted[kind]))
+    })
+    this.#options.onState(!isClosed)
   }
 
   /** What is in the Secret; made anew first, where that is for us to do and time for it. */

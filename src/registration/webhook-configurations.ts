@@ -29,9 +29,6 @@ export type Registration = {
 /** The name of both configurations, in every cluster the same: there is one registration, and one line removes it. */
 export const configurationName = 'meshvip'
 
-/** The hop by which the way to us is proved. */
-export const probeHopName = 'probe.meshvip.dev'
-
 type FailurePolicy = 'Fail' | 'Ignore'
 
 /** Which namespaces a webhook is asked about, by how Istio sees them (istio/injection.ts); together the four are all, once each. */
@@ -185,7 +182,7 @@ const mutatingHops = (): Hop[] => {
  * concerns nothing else and can fail closed: how it fails says why.
  */
 const probe = (registration: Registration & { ownNamespace: string }) => ({
-  name: probeHopName,
+  name: 'probe.meshvip.dev',
   clientConfig: clientConfig('/probe', registration),
   rules: [{ ...services, operations: ['CREATE'] }],
   namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': registration.ownNamespace } },

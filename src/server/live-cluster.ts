@@ -94,7 +94,8 @@ const openRegistration = (
     ...(times.registrar === undefined ? {} : { times: times.registrar }),
   })
   const follower = new CertificateFollower({
-    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal)),
+    // The API server asks by the first; of the others only our own certificates are.
+    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal), ...names.slice(0, 1)),
     published: async (signal) => {
       const name = { namespace: '', name: configurationName }
       const configurations = await Promise.all(configurationKinds.map((kind) => client.get(kind, name, signal)))

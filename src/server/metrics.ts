@@ -91,7 +91,7 @@ export const createMetrics = (): Metrics => {
     }),
     failOpen: new Gauge({
       name: 'meshvip_fail_open',
-      help: '1 on the replica that keeps the registration while nothing is refused where the webhook cannot be reached, since it is not registered, or not proved that it can be; 0 otherwise, and on all others.',
+      help: '1 on the replica that keeps the registration while something that is to fail closed does not: since it is not proved that the API server reaches the webhook, since there is no certificate to register, or since somebody deleted a configuration; 0 otherwise, and on all others.',
       registers: [registry],
     }),
     certificateNotAfter: new Gauge({

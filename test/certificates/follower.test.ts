@@ -7,12 +7,17 @@ import { secretOf } from '../support/registration.ts'
 
 const start = new TestClock().date()
 
-const make = async (date = start, lifetime?: number): Promise<TLSSecret> =>
-  readTLSSecret(secretOf(await makeServingCertificate(['webhook.meshvip.svc'], date, lifetime)))
+/** The name by which API servers ask. */
+const name = 'webhook.meshvip.svc'
+
+const make = async (date = start, lifetime?: number, names = [name]): Promise<TLSSecret> =>
+  readTLSSecret(secretOf(await makeServingCertificate(names, date, lifetime)))
 
 const first = await make()
 const second = await make()
 const third = await make()
+const forOthers = await make(start, undefined, ['webhook.elsewhere.svc'])
+const expired = await make(new Date(start.getTime() - 60_000), 59_000)
 
 const settle = 15_000
 
@@ -34,7 +39,7 @@ const follow = (t: Test, secret = first) => {
     read: async () => {
       stage.reads++
       if (stage.secret instanceof Error) throw stage.secret
-      return readTLSSecret(stage.secret && secretOf(stage.secret))
+      return readTLSSecret(stage.secret && secretOf(stage.secret), name)
     },
     published: async () => {
       if (stage.published instanceof Error) throw stage.published
@@ -208,6 +213,24 @@ t.test('what cannot be had or used changes nothing, is told once, and tried agai
       { secret: undefined },
       { secret: second },
       'the Secret with the serving certificate cannot be used: there is none',
+    ],
+    [
+      'a certificate for another name',
+      { secret: forOthers, published: [...forOthers.cas, ...second.cas] },
+      { secret: second },
+      'the Secret with the serving certificate cannot be used: it is not for webhook.meshvip.svc',
+    ],
+    [
+      'a certificate of a CA that is not the one beside it',
+      { secret: { ...second, cert: third.cert, key: third.key } },
+      { secret: second },
+      'the Secret with the serving certificate cannot be used: none of its CAs signed it',
+    ],
+    [
+      'a certificate that has expired',
+      { secret: expired, published: [...expired.cas, ...second.cas] },
+      { secret: second },
+      'the certificate in the Secret has expired, and what is served has not',
     ],
     ['a Secret that cannot be read', { secret: new Error('forbidden') }, { secret: second }, 'forbidden'],
     [

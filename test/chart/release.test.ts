@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Test } from 'tap'
-import { submit } from '../e2e/cluster.ts'
+import { makeNamespace, serviceManifest, submit, until } from '../e2e/cluster.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
 import {
   type Charting,
@@ -99,22 +101,43 @@ await testChartOnControlPlane('a release that passes from one Helm to the other'
   t.strictSame(await present(cluster, await chart.render('helm4')), [], 'nothing is left')
 })
 
-await testChartOnControlPlane(
-  'deleted by hand, the webhooks stay away until the chart comes again',
-  async (t, chart, cluster) => {
-    const { install, upgrade } = release(chart, cluster)
-    await install(t, 'helm4', {})
-    await writeAsLeader(t, cluster, undefined)
-    // The line of docs and NOTES.txt.
-    const line = 'delete validatingwebhookconfiguration,mutatingwebhookconfiguration meshvip'
-    t.match(await cluster.kubectl(line.split(' ')), { code: 0 })
+const breakGlass = await readFile(join(import.meta.dirname, '../../docs/operations/break-glass.md'), 'utf8')
+
+/** The words of the line of the page that begins so, without its comment. */
+const lineOf = (begin: string): string[] => {
+  const line = breakGlass.split('\n').find((one) => one.startsWith(begin)) ?? ''
+  const words = line.replace(/ +#.*/, '').match(/(?:[^\s']|'[^']*')+/g) ?? []
+  return words.map((word) => word.replaceAll("'", ''))
+}
+
+await testChartOnControlPlane('the glass is broken, and mended, as the page has it', async (t, chart, cluster) => {
+  const { install } = release(chart, cluster)
+  await makeNamespace(cluster, 'shop')
+  const bad = serviceManifest('shop', 'bad', { ports: [{ name: 'http', port: 80 }] })
+  const refusal = async () => (await submit(cluster, ['create', '--dry-run=server'], bad)).stderr
+  const kubectl = async (begin: string) => {
+    const [, ...args] = lineOf(begin)
+    const { code, stdout, stderr } = await cluster.kubectl(args)
+    t.equal(code, 0, args.join(' '), { stderr })
+    return stdout
+  }
+  await install(t, 'helm4', { admissionPolicies: { staticRules: true } })
+  await writeAsLeader(t, cluster, undefined)
+  t.ok(await until(async () => (await refusal()).includes('meshvip-static-rules')), 'the API server refuses by itself')
+
+  for (const which of helms) {
+    await kubectl('kubectl delete validatingwebhookconfiguration')
+    await kubectl('kubectl delete validatingadmissionpolicy ')
+    t.ok(await until(async () => (await refusal()) === ''), 'nothing is refused any more')
     const again = await submit(asOurs(cluster), ['apply', '--server-side'], registration().validating)
-    t.match(again.stderr, /cannot (patch|create) resource "validatingwebhookconfigurations"/)
-    for (const which of helms) {
-      await upgrade(t, which, upgraded({}, which))
-      await isUpgraded(t, cluster, which)
-      await writeAsLeader(t, cluster, undefined)
-      t.match(await cluster.kubectl(line.split(' ')), { code: 0 })
-    }
-  },
-)
+    t.match(again.stderr, /cannot (patch|create) resource "validatingwebhookconfigurations"/, 'nor may we change that')
+
+    const [, ...args] = lineOf('helm upgrade').map((word) => (word === 'CHART' ? chartFolder : word))
+    args[args.indexOf('--namespace') + 1] = namespace
+    const { code, stderr } = await chart.helm(which, args, undefined, cluster.kubeconfig)
+    t.equal(code, 0, `${which} ${args.join(' ')}`, { stderr })
+    await writeAsLeader(t, cluster, undefined)
+    t.match(await kubectl('kubectl get validatingwebhookconfiguration'), /^virtual-hosts\.meshvip\.dev Fail$/m)
+    t.ok(await until(async () => (await refusal()).includes('meshvip-static-rules')))
+  }
+})

@@ -4,6 +4,7 @@ import { generatedPages } from '../../docs/pages.ts'
 import packageManifest from '../../package.json' with { type: 'json' }
 import { loadPolicy } from '../../src/config/load.ts'
 import { systemNamespaces } from '../../src/rules/virtual-host.ts'
+import { shells } from '../support/registration.ts'
 import { runTool } from '../testbed/chart-tools.ts'
 import { chartFolder, helms, type Manifest, named, testChart } from './chart.ts'
 import { valueSets } from './value-sets.ts'
@@ -24,6 +25,13 @@ await testChart('both Helms make the same of it', async (t, { render }) => {
     t.ok(three !== undefined && three.length > 10, what)
     t.same(byName(three ?? []), byName(four ?? []), what)
   }
+})
+
+await testChart('what the leader fills is as other tests have it', async (t, { render }) => {
+  const configurations = (await render('helm4')).filter(({ kind }) => kind.endsWith('WebhookConfiguration'))
+  const bare = configurations.map(({ metadata: { labels: _, ...metadata }, ...rest }) => ({ ...rest, metadata }))
+  const byKind = (one: { kind: string }, other: { kind: string }) => one.kind.localeCompare(other.kind)
+  t.strictSame(bare.sort(byKind), shells.toSorted(byKind))
 })
 
 await testChart('its own suites pass', async (t, { tools, folder }) => {

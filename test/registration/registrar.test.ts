@@ -282,6 +282,31 @@ t.test('a leader that finds everything open says so, though it wrote nothing, no
   t.equal((await stage.settled()).failOpen, true)
 })
 
+t.test('whether what is to fail closed does is said, whatever keeps it from it', async (t) => {
+  const stage = setStage(t)
+  const external = { issueFor: undefined }
+  const registrar = stage.start(external)
+  await stage.clock.pass(0)
+  t.strictSame([stage.writes, registrar.failOpen], [[], true], 'there is no Secret, and so nothing is registered')
+  stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
+  await stage.clock.pass(2_000)
+  t.strictSame([stage.fails, registrar.failOpen], ['closed', false])
+
+  stage.server.delete(secretPath)
+  await stage.clock.pass(10_000)
+  t.strictSame([stage.fails, registrar.failOpen], ['closed', false], 'that the Secret is gone opens nothing')
+  stage.edit(validating, (hops) => hops.map((hop) => ({ ...hop, failurePolicy: 'Ignore' })))
+  await stage.clock.pass(2_000)
+  t.equal(registrar.failOpen, true, 'nor can what somebody opened be closed')
+
+  stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
+  await stage.clock.pass(2_000)
+  t.equal(registrar.failOpen, false)
+  stage.server.delete(validating)
+  await stage.clock.pass(10_000)
+  t.equal(registrar.failOpen, true, 'nothing is asked any more')
+})
+
 t.test('a configuration that is missing', async (t) => {
   await t.test('is not made, and where both are, neither is a Secret', async (t) => {
     const stage = setStage(t)

@@ -18,7 +18,7 @@ export const configurationPaths = {
   ValidatingWebhookConfiguration: '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/meshvip',
 }
 
-/** What the chart makes of what we write: the objects, and nothing in them. */
+/** What the chart makes of the configurations (test/chart/rendering.test.ts holds it to that): the objects, and nothing in them. */
 export const shells = configurationKinds.map((kind) => ({
   apiVersion: 'admissionregistration.k8s.io/v1',
   kind,

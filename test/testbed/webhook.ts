@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { configurationName, webhookConfigurations } from '../../src/registration/webhook-configurations.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
+import { shells } from '../support/registration.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { freePorts } from './processes.ts'
 
@@ -60,18 +61,11 @@ export const register = (controlPlane: Pick<ControlPlane, 'kubectl'>, url: strin
 /** The namespace that meshvip is in. */
 export const ownNamespace = 'meshvip'
 
-/** What the chart makes for the server to fill: the objects, and nothing in them. */
-export const shells: readonly object[] = [
-  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ownNamespace } },
-  ...['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map((kind) => ({
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind,
-    metadata: { name: configurationName },
-  })),
-]
-
-export const applyShells = (controlPlane: Pick<ControlPlane, 'kubectl'>): Promise<void> =>
-  apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: shells }))
+/** Makes what an installation brings for the server to fill, and its namespace. */
+export const applyShells = (controlPlane: Pick<ControlPlane, 'kubectl'>): Promise<void> => {
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: ownNamespace } }
+  return apply(controlPlane, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [namespace, ...shells] }))
+}
 
 /** The same kubeconfig, of somebody whose namespace is meshvip's. Resolves to its file. */
 export const inOwnNamespace = async (kubeconfig: string): Promise<string> => {
