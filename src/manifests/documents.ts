@@ -48,7 +48,7 @@ export function* documentsOf(source: Source): Generator<Document> {
   let [start, line] = [0, 1]
   const part = (end: number): Document => ({ source, text: source.text.slice(start, end), line })
   const isJSON = (): boolean => {
-    const opening = /(---.*\n)?\s*\{(?!\{)/y
+    const opening = /(---[^\n]*\n)?\s*\{(?!\{)/y
     opening.lastIndex = start
     return opening.test(source.text)
   }

@@ -55,6 +55,13 @@ t.test('a source has documents, each with its line', async (t) => {
       ],
     ],
     ['[{},\n{}]\n', [['[{},\n{}]\n', 1]]],
+    [
+      '---\r\n{}\r\n{}\r\n',
+      [
+        ['---\r\n{}\r\n', 1],
+        ['{}\r\n', 3],
+      ],
+    ],
   ]
   for (const [text, expected] of rows)
     t.strictSame(
