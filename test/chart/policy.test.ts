@@ -38,6 +38,11 @@ const webhooksFor = (apiGroups: string[], resources: string[]) => {
   }
 }
 
+const withFinalizer = ({ metadata, ...rest }: { metadata?: object }) => ({
+  ...rest,
+  metadata: { ...metadata, finalizers: ['meshvip.dev/stay'] },
+})
+
 await testChartOnControlPlane('what RBAC cannot say, a policy does', async (t, { helm }, cluster) => {
   const install = ['install', 'meshvip', chartFolder, '-n', namespace, '--create-namespace']
   const { code, stderr } = await helm('helm4', install, {}, cluster.kubeconfig)
@@ -89,6 +94,7 @@ await testChartOnControlPlane('what RBAC cannot say, a policy does', async (t, {
       () => apply(webhooksFor(['', 'apps'], ['services'])),
       'may only register webhooks',
     ],
+    ['a finalizer that keeps the webhooks', () => apply(withFinalizer(registration().mutating)), 'may not keep'],
   ]
   for (const [what, attempt, words] of refused) {
     const { code, stderr } = await attempt()
