@@ -4,8 +4,8 @@ import { generatedPages } from '../../docs/pages.ts'
 import packageManifest from '../../package.json' with { type: 'json' }
 import { loadPolicy } from '../../src/config/load.ts'
 import { systemNamespaces } from '../../src/rules/virtual-host.ts'
-import { shells } from '../support/registration.ts'
 import { runTool } from '../testbed/chart-tools.ts'
+import { shells } from '../testbed/shells.ts'
 import { chartFolder, helms, type Manifest, named, testChart } from './chart.ts'
 import { valueSets } from './value-sets.ts'
 

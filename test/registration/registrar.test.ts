@@ -23,9 +23,9 @@ import {
   secretOf,
   secretPath,
   servicePath,
-  shells,
   startRegistrar,
 } from '../support/registration.ts'
+import { shells } from '../testbed/shells.ts'
 
 const { MutatingWebhookConfiguration: mutating, ValidatingWebhookConfiguration: validating } = configurationPaths
 

@@ -17,9 +17,9 @@ import {
   secretOf,
   secretPath,
   servicePath,
-  shells,
   startRegistrar,
 } from '../support/registration.ts'
+import { shells } from '../testbed/shells.ts'
 
 const never = new AbortController().signal
 

@@ -10,8 +10,9 @@ import { postOverTls } from '../support/https.ts'
 import { CapturedLog } from '../support/log.ts'
 import { startMeshvip } from '../support/meshvip-process.ts'
 import { service } from '../support/objects.ts'
-import { certificatesOf, configurationPaths, deniedBy, hopsAt, secretOf, shells } from '../support/registration.ts'
+import { certificatesOf, configurationPaths, deniedBy, hopsAt, secretOf } from '../support/registration.ts'
 import { requestFor, responseIn, reviewOf } from '../support/reviews.ts'
+import { shells } from '../testbed/shells.ts'
 
 const anyPort = { host: '127.0.0.1', port: 0 }
 const name = { namespace: 'default', name: 'meshvip-tls' }

@@ -4,7 +4,7 @@ import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { certificatesIn } from '../../src/certificates/tls-secret.ts'
 import { probeAnswer } from '../../src/registration/proof.ts'
 import { hopsOf, type PublishedHop } from '../../src/registration/published.ts'
-import { configurationKinds, Registrar, type RegistrarOptions } from '../../src/registration/registrar.ts'
+import { Registrar, type RegistrarOptions } from '../../src/registration/registrar.ts'
 import type { TestClock } from './clock.ts'
 import type { FakeApiServer, FakeReply } from './fake-api-server.ts'
 import { inProcess, type Network } from './in-process.ts'
@@ -17,13 +17,6 @@ export const configurationPaths = {
   MutatingWebhookConfiguration: '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/meshvip',
   ValidatingWebhookConfiguration: '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/meshvip',
 }
-
-/** What the chart makes of the configurations (test/chart/rendering.test.ts holds it to that): the objects, and nothing in them. */
-export const shells = configurationKinds.map((kind) => ({
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind,
-  metadata: { name: 'meshvip' },
-}))
 
 /** What the API server says where a webhook refuses a request. */
 export const deniedBy = (webhook: string, message: string): FakeReply => ({

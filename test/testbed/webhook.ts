@@ -2,9 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { configurationName, webhookConfigurations } from '../../src/registration/webhook-configurations.ts'
 import { type ServeOptions, type Serving, serve } from '../../src/server/serve.ts'
-import { shells } from '../support/registration.ts'
 import type { ControlPlane } from './control-plane.ts'
 import { freePorts } from './processes.ts'
+import { shells } from './shells.ts'
 
 const LIMIT_MS = 30_000
 
