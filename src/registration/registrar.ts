@@ -31,7 +31,7 @@ const defaultTimes: RegistrarTimes = {
 }
 
 export type RegistrarOptions = {
-  client: Pick<KubernetesClient, 'get' | 'create' | 'mergePatch' | 'apply'>
+  client: Pick<KubernetesClient, 'get' | 'create' | 'mergePatch'>
   /** Where and as what we are registered; the rest is settled here. */
   registration: Required<Pick<Registration, 'endpoint' | 'ownNamespace'>>
   clusterDomain: string
@@ -64,8 +64,8 @@ type Present = { kind: ConfigurationKind; object: unknown }
 const generationOf = (object: unknown): unknown => new Fields(object).object('metadata').raw('generation')
 
 /**
- * Keeps the registration of the webhook as it is to be, on the elected replica: both configurations, server-side applied into the
- * objects that the chart made, and where we make our own certificates the Secret with them. It looks again and again, at the API server
+ * Keeps the registration of the webhook as it is to be, on the elected replica: both configurations, patched into the objects that the
+ * chart made, and where we make our own certificates the Secret with them. It looks again and again, at the API server
  * and at the calendar, and writes what is not so; nothing is remembered that matters, so any replica may go on.
  *
  * Nobody is refused because of us before it is proved that the API server reaches us: until then everything fails open. So it does again
@@ -151,7 +151,10 @@ export class Registrar {
     return { MutatingWebhookConfiguration: mutating, ValidatingWebhookConfiguration: validating }
   }
 
-  /** Writes the configurations; the API server changes nothing where they are so already. Resolves to them as they are then. */
+  /**
+   * Writes the configurations; the API server changes nothing where they are so already. Resolves to them as they are then. All entries
+   * are replaced: by a server-side apply there would stay what others added, be it a condition by which an entry is never asked.
+   */
   async #write(
     present: readonly Present[],
     wanted: Record<ConfigurationKind, object>,
@@ -165,8 +168,9 @@ export class Registrar {
         uid: string
         resourceVersion: string
       }
-      const metadata = { namespace: '', name: configurationName, uid, resourceVersion }
-      written.push({ kind, object: await client.apply(kind, { ...wanted[kind], metadata }, signal) })
+      const patch = { ...wanted[kind], metadata: { uid, resourceVersion } }
+      const name = { namespace: '', name: configurationName }
+      written.push({ kind, object: await client.mergePatch(kind, name, patch, signal) })
     }
     if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
       onWritten(failOpen)
