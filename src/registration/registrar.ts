@@ -140,7 +140,8 @@ export class Registrar {
     }
     const open = this.#wanted({ caBundle, failOpen: true })
     const opened = await this.#write(present, open, true, signal)
-    const problem = await whyNotReached(client, registration.ownNamespace, signal)
+    const way = { endpoint: registration.endpoint, caBundle }
+    const problem = await whyNotReached(client, registration.ownNamespace, way, signal)
     if (problem !== undefined) throw new Error(`everything fails open until the API server reaches us: ${problem}`)
     await this.#write(opened, wanted, false, signal)
   }

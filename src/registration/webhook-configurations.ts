@@ -7,7 +7,7 @@ import type {
 } from '@kubernetes/client-node'
 import { virtualHostLabel } from '../api/service.ts'
 import { systemNamespaces } from '../rules/virtual-host.ts'
-import { probeLabel } from './proof.ts'
+import { probeLabels } from './proof.ts'
 
 /** Where the API server finds us: a URL up to the path, or a Service of the cluster. */
 export type Endpoint = { url: string } | { service: { namespace: string; name: string; port: number } }
@@ -186,7 +186,7 @@ const probe = (registration: Registration & { ownNamespace: string }) => ({
   clientConfig: clientConfig('/probe', registration),
   rules: [{ ...services, operations: ['CREATE'] }],
   namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': registration.ownNamespace } },
-  objectSelector: { matchLabels: { [probeLabel]: 'true' } },
+  objectSelector: { matchLabels: probeLabels(registration) },
   matchPolicy: 'Equivalent',
   failurePolicy: 'Fail',
   sideEffects: 'None',

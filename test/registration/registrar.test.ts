@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { makeServingCertificate, type ServingCertificate } from '../../src/certificates/self-made.ts'
 import { readTLSSecret } from '../../src/certificates/tls-secret.ts'
@@ -171,6 +172,28 @@ t.test('the way to us is not proved', async (t) => {
     await stage.clock.pass(0)
     t.strictSame([stage.fails, registrar.errors], ['open', ['a defect']])
   })
+})
+
+t.test('a way is not proved by an API server that asks by the one before', async (t) => {
+  const stage = setStage(t)
+  await (await stage.settled()).stop()
+  const probe = () => {
+    const { webhooks } = stage.server.get(validating) as unknown as { webhooks: (Hop & Record<string, unknown>)[] }
+    return webhooks.find(({ name }) => name === 'probe.meshvip.dev')
+  }
+  /** What the API server has heard of. */
+  let heeded = probe()
+  stage.intercept = ({ path, body }) => {
+    if (path !== servicePath) return undefined
+    const { labels } = (body as { metadata: { labels: object } }).metadata
+    return isDeepStrictEqual(heeded?.objectSelector, { matchLabels: labels }) ? provesUs : created
+  }
+  const next = stage.start({ registration: { endpoint: { url: 'https://10.0.0.1' }, ownNamespace: 'meshvip' } })
+  await stage.clock.pass(10_000)
+  t.strictSame([stage.fails, next.errors.length], ['open', 1])
+  heeded = probe()
+  await stage.clock.pass(2_000)
+  t.equal(stage.fails, 'closed')
 })
 
 t.test('what was proved is not proved again', async (t) => {
