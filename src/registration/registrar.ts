@@ -2,14 +2,21 @@ import type { X509Certificate } from 'node:crypto'
 import { Fields } from '../api/fields.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { ServingCertificate } from '../certificates/self-made.ts'
-import { isAmong, readTLSSecret, storeCertificate, whyIssue } from '../certificates/tls-secret.ts'
+import {
+  isAmong,
+  isValid,
+  readTLSSecret,
+  storeCertificate,
+  type TLSSecret,
+  whyIssue,
+} from '../certificates/tls-secret.ts'
 import { defaultLifetime } from '../certificates/validity.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
 import { hopsOf, isStillProven } from './published.ts'
-import { configurationName, type Registration, webhookConfigurations } from './webhook-configurations.ts'
+import { configurationName, type Registration, serverName, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
 export type RegistrarTimes = {
@@ -130,9 +137,9 @@ export class Registrar {
   /** Writes the configurations that are there, and proves the way to us where that is not proved. */
   async #settle(present: readonly Present[], signal: AbortSignal): Promise<void> {
     const { client, registration } = this.#options
-    const { cas } = await this.#certificate(signal)
+    const certificate = await this.#certificate(signal)
     const published = present.flatMap(({ object }) => hopsOf(object)).flatMap((hop) => hop.cas)
-    const caBundle = [...cas, ...this.#stillServed(published, cas)].map(String).join('')
+    const caBundle = [...certificate.cas, ...this.#stillServed(published, certificate)].map(String).join('')
     const wanted = this.#wanted({ caBundle, failOpen: false })
     if (present.every(({ kind, object }) => isStillProven(hopsOf(object), hopsOf(wanted[kind])))) {
       await this.#write(present, wanted, false, signal)
@@ -181,23 +188,28 @@ export class Registrar {
 
   /** What is in the Secret; made anew first, where that is for us to do and time for it. */
   async #certificate(signal: AbortSignal) {
-    const { client, secret, issueFor, make, onIssued } = this.#options
+    const { client, registration, secret, issueFor, make, onIssued } = this.#options
+    const name = serverName(registration.endpoint)
     const present = await client.get('Secret', secret, signal)
-    if (issueFor === undefined) return readTLSSecret(present)
+    if (issueFor === undefined) return readTLSSecret(present, name)
     const why = whyIssue(present, issueFor, this.#clock.date())
-    if (why === undefined) return readTLSSecret(present)
+    if (why === undefined) return readTLSSecret(present, name)
     const made = await make(issueFor, this.#clock.date(), this.#times.lifetime)
     const written = await storeCertificate(client, secret, present, made, signal)
     onIssued(why)
-    return readTLSSecret(written)
+    return readTLSSecret(written, name)
   }
 
-  /** The CAs that are published and no more in the Secret, as long as others may still serve what they signed. */
-  #stillServed(published: readonly X509Certificate[], own: readonly X509Certificate[]): X509Certificate[] {
+  /**
+   * The CAs that are published and no more in the Secret, as long as others may still serve what they signed. Who has a valid certificate
+   * goes on with it while the one in the Secret is none, however long that is.
+   */
+  #stillServed(published: readonly X509Certificate[], { leaf, cas }: TLSSecret): X509Certificate[] {
     const others = new Map(
-      published.filter((ca) => !isAmong(ca, own)).map((ca): [string, X509Certificate] => [ca.fingerprint256, ca]),
+      published.filter((ca) => !isAmong(ca, cas)).map((ca): [string, X509Certificate] => [ca.fingerprint256, ca]),
     )
-    const [now, date, before] = [this.#clock.now(), this.#clock.date(), this.#superseded]
+    const [now, date] = [this.#clock.now(), this.#clock.date()]
+    const before = isValid(leaf, date) ? this.#superseded : new Map<string, number>()
     this.#superseded = new Map([...others.keys()].map((fingerprint) => [fingerprint, before.get(fingerprint) ?? now]))
     return [...others].flatMap(([fingerprint, ca]) => {
       const since = this.#superseded.get(fingerprint) as number

@@ -12,6 +12,12 @@ import { probeLabels } from './proof.ts'
 /** Where the API server finds us: a URL up to the path, or a Service of the cluster. */
 export type Endpoint = { url: string } | { service: { namespace: string; name: string; port: number } }
 
+/** The name or address for which the API server wants our certificate to be; an IPv6 address without the brackets that it has in a URL. */
+export const serverName = (endpoint: Endpoint): string =>
+  'url' in endpoint
+    ? new URL(endpoint.url).hostname.replace(/^\[(.*)\]$/, '$1')
+    : `${endpoint.service.name}.${endpoint.service.namespace}.svc`
+
 export type Registration = {
   endpoint: Endpoint
   /** PEM: the CA that signed our serving certificate. */

@@ -12,7 +12,7 @@ import { EventRecorder } from '../kubernetes/event-recorder.ts'
 import { LeaderElection } from '../kubernetes/leader-election.ts'
 import { hopsOf, trustedByAll } from '../registration/published.ts'
 import { configurationKinds, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
-import { configurationName } from '../registration/webhook-configurations.ts'
+import { configurationName, type Endpoint, serverName } from '../registration/webhook-configurations.ts'
 import type { Policy } from '../rules/policy.ts'
 import { type Advice, checkServiceCIDRs, clusterAdvice } from '../vip/cluster-checks.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
@@ -65,9 +65,6 @@ const poolCheckTimeout = 5_000
 /** Milliseconds for what is only said, and waits for webhooks, ours among them. */
 const adviceTimeout = 30_000
 
-/** The name or address in a URL; an IPv6 address without the brackets that it has there. */
-const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
-
 /** The registration of the webhook, and the certificate that each replica serves with. */
 const openRegistration = (
   { to, secret, selfManaged, times = {} }: RegistrationOptions,
@@ -75,14 +72,13 @@ const openRegistration = (
   namespace: string,
   { policy, logger, metrics, onCertificate }: LiveClusterOptions,
 ) => {
-  const isService = 'service' in to
-  const names = isService
-    ? [`${to.service.name}.${namespace}.svc`, `${to.service.name}.${namespace}.svc.${policy().clusterDomain}`]
-    : [hostOf(to.url)]
+  const endpoint: Endpoint = 'service' in to ? { service: { namespace, ...to.service } } : to
+  const name = serverName(endpoint)
+  const names = 'service' in to ? [name, `${name}.${policy().clusterDomain}`] : [name]
   const secretName = { namespace, name: secret }
   const registrar = new Registrar({
     client,
-    registration: { endpoint: isService ? { service: { namespace, ...to.service } } : to, ownNamespace: namespace },
+    registration: { endpoint, ownNamespace: namespace },
     clusterDomain: policy().clusterDomain,
     secret: secretName,
     issueFor: selfManaged ? names : undefined,
@@ -94,10 +90,12 @@ const openRegistration = (
     ...(times.registrar === undefined ? {} : { times: times.registrar }),
   })
   const follower = new CertificateFollower({
-    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal)),
+    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal), name),
     published: async (signal) => {
-      const name = { namespace: '', name: configurationName }
-      const configurations = await Promise.all(configurationKinds.map((kind) => client.get(kind, name, signal)))
+      const both = configurationKinds.map((kind) =>
+        client.get(kind, { namespace: '', name: configurationName }, signal),
+      )
+      const configurations = await Promise.all(both)
       return trustedByAll(configurations.flatMap((configuration) => hopsOf(configuration ?? {})))
     },
     use: (certificate) => {

@@ -8,7 +8,7 @@ import { secretOf } from '../support/registration.ts'
 const start = new TestClock().date()
 
 const make = async (date = start, lifetime?: number): Promise<TLSSecret> =>
-  readTLSSecret(secretOf(await makeServingCertificate(['webhook.meshvip.svc'], date, lifetime)))
+  readTLSSecret(secretOf(await makeServingCertificate(['webhook.meshvip.svc'], date, lifetime)), 'webhook.meshvip.svc')
 
 const first = await make()
 const second = await make()
@@ -34,7 +34,7 @@ const follow = (t: Test, secret = first) => {
     read: async () => {
       stage.reads++
       if (stage.secret instanceof Error) throw stage.secret
-      return readTLSSecret(stage.secret && secretOf(stage.secret))
+      return readTLSSecret(stage.secret && secretOf(stage.secret), 'webhook.meshvip.svc')
     },
     published: async () => {
       if (stage.published instanceof Error) throw stage.published
@@ -197,6 +197,27 @@ t.test('one that is not valid yet by our clock', async (t) => {
     const stage = follow(t, later)
     await stage.clock.pass(0)
     t.ok(stage.serves(later))
+  })
+})
+
+t.test('one that has expired', async (t) => {
+  const expired = await make(new Date(start.getTime() - 60_000), 30_000)
+
+  await t.test('is not served while there is another that has not, and the log says so', async (t) => {
+    const stage = await renewing(t, expired)
+    stage.published = [...first.cas, ...expired.cas, ...second.cas]
+    await stage.clock.pass(60_000)
+    t.ok(stage.serves(first))
+    t.match(stage.errors, [/^it has expired at Dec 31 23:59:30 2025 GMT; the one before is served on$/])
+    stage.secret = second
+    await stage.clock.pass(5_000 + settle)
+    t.ok(stage.serves(second))
+  })
+
+  await t.test('is served where there is none: our clock may be the wrong one', async (t) => {
+    const stage = follow(t, expired)
+    await stage.clock.pass(0)
+    t.ok(stage.serves(expired))
   })
 })
 

@@ -113,7 +113,8 @@ t.test('nobody serves a certificate that an API server does not trust, unless th
           let from = 0
           serving[index] = undefined
           const follower = new CertificateFollower({
-            read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal)),
+            read: async (signal) =>
+              readTLSSecret(await client.get('Secret', secretName, signal), 'webhook.meshvip.svc'),
             published: async (signal) => {
               const name = { namespace: '', name: 'meshvip' }
               const present = await Promise.all(configurationKinds.map((kind) => client.get(kind, name, signal)))
