@@ -61,12 +61,27 @@ export type RegistrarOptions = {
 }
 
 /** In the order in which they are asked. */
-export const configurationKinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'] as const
+const configurationKinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'] as const
 
 type ConfigurationKind = (typeof configurationKinds)[number]
 
 /** A configuration as the API server has it. */
 type Present = { kind: ConfigurationKind; object: unknown }
+
+const configuration = { namespace: '', name: configurationName }
+
+/** The configurations that there are. One after the other: where both cannot be read, that is always told of the same one. */
+export const presentConfigurations = async (
+  client: Pick<KubernetesClient, 'get'>,
+  signal: AbortSignal,
+): Promise<Present[]> => {
+  const present: Present[] = []
+  for (const kind of configurationKinds) {
+    const object = await client.get(kind, configuration, signal)
+    if (object !== undefined) present.push({ kind, object })
+  }
+  return present
+}
 
 const generationOf = (object: unknown): unknown => new Fields(object).object('metadata').raw('generation')
 
@@ -118,20 +133,12 @@ export class Registrar {
 
   /** Writes what is not as it is to be. Throws what keeps us from it. */
   async #look(signal: AbortSignal): Promise<void> {
-    const present = await this.#present(signal)
+    const present = await presentConfigurations(this.#options.client, signal)
     const absent = configurationKinds.filter((kind) => !present.some((other) => other.kind === kind))
     if (present.length > 0) await this.#settle(present, signal)
     // To make one is left to the chart: what somebody removed, to be rid of us, stays removed.
     if (absent.length > 0)
       throw new Error(`there is no ${absent.join(' and no ')} ${configurationName}: helm upgrade makes it again`)
-  }
-
-  async #present(signal: AbortSignal): Promise<Present[]> {
-    const name = { namespace: '', name: configurationName }
-    const all = await Promise.all(
-      configurationKinds.map(async (kind) => ({ kind, object: await this.#options.client.get(kind, name, signal) })),
-    )
-    return all.filter(({ object }) => object !== undefined)
   }
 
   /** Writes the configurations that are there, and proves the way to us where that is not proved. */
@@ -177,8 +184,7 @@ export class Registrar {
         resourceVersion: string
       }
       const patch = { ...wanted[kind], metadata: { uid, resourceVersion } }
-      const name = { namespace: '', name: configurationName }
-      written.push({ kind, object: await client.mergePatch(kind, name, patch, signal) })
+      written.push({ kind, object: await client.mergePatch(kind, configuration, patch, signal) })
     }
     if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
       onWritten(failOpen)
@@ -189,15 +195,15 @@ export class Registrar {
   /** What is in the Secret; made anew first, where that is for us to do and time for it. */
   async #certificate(signal: AbortSignal) {
     const { client, registration, secret, issueFor, make, onIssued } = this.#options
-    const name = serverName(registration.endpoint)
+    const ourName = serverName(registration.endpoint)
     const present = await client.get('Secret', secret, signal)
-    if (issueFor === undefined) return readTLSSecret(present, name)
+    if (issueFor === undefined) return readTLSSecret(present, ourName)
     const why = whyIssue(present, issueFor, this.#clock.date())
-    if (why === undefined) return readTLSSecret(present, name)
+    if (why === undefined) return readTLSSecret(present, ourName)
     const made = await make(issueFor, this.#clock.date(), this.#times.lifetime)
     const written = await storeCertificate(client, secret, present, made, signal)
     onIssued(why)
-    return readTLSSecret(written, name)
+    return readTLSSecret(written, ourName)
   }
 
   /**

@@ -11,8 +11,8 @@ import { loadKubeConfig, ownNamespace } from '../kubernetes/config.ts'
 import { EventRecorder } from '../kubernetes/event-recorder.ts'
 import { LeaderElection } from '../kubernetes/leader-election.ts'
 import { hopsOf, trustedByAll } from '../registration/published.ts'
-import { configurationKinds, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
-import { configurationName, type Endpoint, serverName } from '../registration/webhook-configurations.ts'
+import { presentConfigurations, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
+import { type Endpoint, serverName } from '../registration/webhook-configurations.ts'
 import type { Policy } from '../rules/policy.ts'
 import { type Advice, checkServiceCIDRs, clusterAdvice } from '../vip/cluster-checks.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
@@ -91,13 +91,8 @@ const openRegistration = (
   })
   const follower = new CertificateFollower({
     read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal), name),
-    published: async (signal) => {
-      const both = configurationKinds.map((kind) =>
-        client.get(kind, { namespace: '', name: configurationName }, signal),
-      )
-      const configurations = await Promise.all(both)
-      return trustedByAll(configurations.flatMap((configuration) => hopsOf(configuration ?? {})))
-    },
+    published: async (signal) =>
+      trustedByAll((await presentConfigurations(client, signal)).flatMap(({ object }) => hopsOf(object))),
     use: (certificate) => {
       onCertificate(certificate)
       const notAfter = certificate.leaf.validToDate

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { makeServingCertificate, type ServingCertificate } from '../../src/certificates/self-made.ts'
@@ -572,6 +573,18 @@ t.test('what keeps it from its work is told', async (t) => {
     await stage.clock.pass(60_000)
     t.equal(registrar.errors.length, 1)
     t.equal(stage.proofs, 31)
+  })
+
+  await t.test('once where none of the configurations may be read, whichever is answered first', async (t) => {
+    const stage = setStage(t)
+    let asked = 0
+    stage.server.intercept = async ({ path }) => {
+      if (path === mutating && asked++ % 2 === 0) await setImmediate()
+      return forbidden
+    }
+    const registrar = stage.start()
+    await stage.clock.pass(60_000)
+    t.strictSame(registrar.errors, [`GET ${mutating}: 403`])
   })
 
   await t.test('again when it is another, and when it had passed', async (t) => {
