@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
-import { isAmong, type TLSSecret } from './tls-secret.ts'
+import { isAmong, isValid, type TLSSecret } from './tls-secret.ts'
 
 /** All times in milliseconds. */
 export type FollowerTimes = {
@@ -29,7 +29,7 @@ export type FollowerOptions = {
 /**
  * Serves, on every replica, with the certificate that is in the Secret, whoever renews it. A new one is not served before its CA has been
  * published for a while, so that no API server ever meets one that it does not trust; unless there is none to serve meanwhile. Nor is it
- * before it is valid by our clock: the one who made it may have another.
+ * before it is valid by our clock, or when it has expired: the one who made it may have another.
  */
 export class CertificateFollower {
   readonly #options: FollowerOptions
@@ -80,9 +80,12 @@ export class CertificateFollower {
       if (canWait) return
       throw new Error('the webhook configurations do not have its CA yet, in each of their entries')
     }
+    const date = this.#clock.date()
+    if (canWait && found.leaf.validToDate <= date)
+      throw new Error(`it has expired at ${found.leaf.validTo}; the one before is served on`)
     if (this.#next?.cert !== found.cert) this.#next = { cert: found.cert, since: this.#clock.now() }
     const isSettled = this.#clock.now() - this.#next.since >= this.#times.settle
-    if (canWait && !(isSettled && found.leaf.validFromDate <= this.#clock.date())) return
+    if (canWait && !(isSettled && isValid(found.leaf, date))) return
     this.#options.use(found)
     this.#serving = found
     this.#next = undefined

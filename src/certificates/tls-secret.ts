@@ -7,12 +7,7 @@ import type { ServingCertificate } from './self-made.ts'
 import { backdate } from './validity.ts'
 
 /** A serving certificate as a Secret holds it, read and found usable. */
-export type TLSSecret = ServingCertificate & {
-  leaf: X509Certificate
-  /** What is sent along with the leaf: those by way of which a CA signed it. */
-  between: readonly X509Certificate[]
-  cas: readonly X509Certificate[]
-}
+export type TLSSecret = ServingCertificate & { leaf: X509Certificate; cas: readonly X509Certificate[] }
 
 /** That a Secret cannot be used, and why. */
 export class UnusableSecret extends Error {
@@ -32,7 +27,27 @@ export const certificatesIn = (pem: string): X509Certificate[] =>
 export const isAmong = (certificate: X509Certificate, others: readonly X509Certificate[]): boolean =>
   others.some(({ fingerprint256 }) => fingerprint256 === certificate.fingerprint256)
 
-const read = (secret: unknown): TLSSecret | string => {
+/** Whether it signed the other. Go asks for no more than the name and the signature (crypto/x509 Certificate.Verify, buildChains). */
+const signed = (ca: X509Certificate, other: X509Certificate): boolean =>
+  ca.subject === other.issuer && other.verify(ca.publicKey)
+
+/** Whether one of the CAs certifies it, by others of its chain or at once. */
+const isCertified = (leaf: X509Certificate, chain: readonly X509Certificate[], cas: readonly X509Certificate[]) => {
+  /** It, and as it grows whatever signed one of these. */
+  const path = [leaf]
+  for (const certificate of path)
+    path.push(...chain.filter((next) => !path.includes(next) && signed(next, certificate)))
+  return path.some((certificate) => isAmong(certificate, cas) || cas.some((ca) => signed(ca, certificate)))
+}
+
+/** Whether the name is one of its alternative names: the API server reads no others. */
+const isFor = (leaf: X509Certificate, name: string): boolean =>
+  (isIP(name) ? leaf.checkIP(name) : leaf.checkHost(name, { subject: 'never' })) !== undefined
+
+export const isValid = ({ validFromDate, validToDate }: X509Certificate, now: Date): boolean =>
+  validFromDate <= now && now < validToDate
+
+const read = (secret: unknown, names: readonly string[]): TLSSecret | string => {
   if (secret === undefined) return 'there is none'
   const data = new Fields(secret).object('data')
   const [ca, cert, key] = ['ca.crt', 'tls.crt', 'tls.key'].map((name) =>
@@ -40,65 +55,41 @@ const read = (secret: unknown): TLSSecret | string => {
   ) as [string, string, string]
   const cas = certificatesIn(ca)
   if (cas.length === 0) return 'ca.crt has no certificate in PEM'
-  const [leaf, ...between] = certificatesIn(cert)
+  const [leaf, ...chain] = certificatesIn(cert)
   if (leaf === undefined) return 'tls.crt has no certificate in PEM'
   try {
     if (!leaf.checkPrivateKey(createPrivateKey(key))) return 'tls.key is not the key of tls.crt'
   } catch {
     return 'tls.key has no private key in PEM'
   }
-  return { ca, cert, key, cas, leaf, between }
-}
-
-/** Whether the name is one of its alternative names: the API server reads no others. */
-const isFor = (leaf: X509Certificate, name: string): boolean =>
-  (isIP(name) ? leaf.checkIP(name) : leaf.checkHost(name, { subject: 'never' })) !== undefined
-
-const signed = (issuer: X509Certificate, certificate: X509Certificate): boolean =>
-  certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
-
-/** Whether one of the CAs signed it, or signed one of those between that did. */
-const isTrusted = (
-  certificate: X509Certificate,
-  between: readonly X509Certificate[],
-  cas: readonly X509Certificate[],
-): boolean =>
-  isAmong(certificate, cas) ||
-  cas.some((ca) => signed(ca, certificate)) ||
-  between.some((issuer) => signed(issuer, certificate) && isTrusted(issuer, without(between, issuer), cas))
-
-const without = (certificates: readonly X509Certificate[], one: X509Certificate): X509Certificate[] =>
-  certificates.filter((certificate) => certificate !== one)
-
-/** Why an API server that asks for these names does not take the certificate, whatever the time is; undefined where it does. */
-const whyNotTaken = ({ leaf, between, cas }: TLSSecret, names: readonly string[]): string | undefined => {
   const other = names.find((name) => !isFor(leaf, name))
-  if (other !== undefined) return `it is not for ${other}`
-  return isTrusted(leaf, between, cas) ? undefined : 'none of its CAs signed it'
+  if (other !== undefined) return `tls.crt is not for ${other}`
+  if (!isCertified(leaf, chain, cas)) return 'nothing in ca.crt signed tls.crt'
+  return { ca, cert, key, cas, leaf }
 }
 
 /**
  * Reads a v1 Secret, as the API server has it, with the keys that cert-manager writes too: `ca.crt`, `tls.crt` and `tls.key`. Throws
- * UnusableSecret, also where there is no Secret, and where an API server that asks for these names would not take what is in it.
+ * UnusableSecret, also where there is no Secret, and where no API server would trust us by this name: whoever renews a certificate may
+ * err, or write one key after the other, and what is served is good until then.
  */
-export const readTLSSecret = (secret: unknown, ...names: string[]): TLSSecret => {
-  const found = read(secret)
-  const why = typeof found === 'string' ? found : whyNotTaken(found, names)
-  if (typeof found === 'string' || why !== undefined)
-    throw new UnusableSecret(`the Secret with the serving certificate cannot be used: ${why}`)
+export const readTLSSecret = (secret: unknown, name: string): TLSSecret => {
+  const found = read(secret, [name])
+  if (typeof found === 'string')
+    throw new UnusableSecret(`the Secret with the serving certificate cannot be used: ${found}`)
   return found
 }
 
 /** Why a Secret of ours needs a new certificate for these names; undefined as long as it does not: two thirds of its life. */
 export const whyIssue = (secret: unknown, names: readonly string[], now: Date): string | undefined => {
-  const found = read(secret)
+  const found = read(secret, names)
   if (typeof found === 'string') return found
   const { leaf } = found
   const [from, to] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()]
   const made = from + backdate
   if (now.getTime() < from) return 'it is not valid yet'
   if (now.getTime() >= made + ((to - made) * 2) / 3) return 'two thirds of its life are over'
-  return whyNotTaken(found, names)
+  return undefined
 }
 
 /** Writes a certificate into a Secret, as it was read, or into a new one. Throws ApiError: status 409 where it was changed meanwhile. */

@@ -23,7 +23,7 @@ export class ApiError extends Error {
 
 const pageSize = 500
 
-/** The name under which the API server notes what we applied. */
+/** The name under which the API server notes what we changed. */
 const fieldManager = 'meshvip'
 
 /** What the API server says in a Status; the text itself where it is none. */
@@ -217,30 +217,9 @@ export class KubernetesClient {
     patch: unknown,
     signal: AbortSignal,
   ): Promise<unknown> {
-    return this.#send(HttpMethod.PATCH, this.#path(kind, namespace, name), signal, {
+    return this.#send(HttpMethod.PATCH, `${this.#path(kind, namespace, name)}?fieldManager=${fieldManager}`, signal, {
       type: 'application/merge-patch+json',
       json: patch,
     })
-  }
-
-  /**
-   * Applies our part of an object that is there, on the server, and takes over what others wrote of that part. Resolves to the whole
-   * object. Throws ApiError: status 409 where it was changed meanwhile, is another by now, or is gone.
-   */
-  apply(
-    kind: ResourceKind,
-    object: { metadata: NamespacedName & { uid: string; resourceVersion: string } },
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    const { namespace, name } = object.metadata
-    return this.#send(
-      HttpMethod.PATCH,
-      `${this.#path(kind, namespace, name)}?fieldManager=${fieldManager}&force=true`,
-      signal,
-      {
-        type: 'application/apply-patch+yaml',
-        json: object,
-      },
-    )
   }
 }

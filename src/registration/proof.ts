@@ -1,8 +1,17 @@
+import { createHash } from 'node:crypto'
 import type { KubernetesClient } from '../kubernetes/client.ts'
 import { ApiError } from '../kubernetes/client.ts'
 
-/** The label of the Service by which the way to us is proved; nobody else needs it. */
-export const probeLabel = 'meshvip.dev/probe'
+/**
+ * The label of the Service by which a way to us is proved; nobody else needs it. Its value tells ways apart: an API server that has not
+ * heard of this one yet would ask by the one before, and prove that.
+ */
+export const probeLabels = (way: { endpoint: object; caBundle: string }): Record<string, string> => {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([way.endpoint, way.caBundle]))
+    .digest('hex')
+  return { 'meshvip.dev/probe': digest.slice(0, 32) }
+}
 
 /** What we answer to it: a denial that nobody else says. */
 export const probeAnswer =
@@ -18,12 +27,13 @@ const proofTimeout = 10_000
 export const whyNotReached = async (
   client: Pick<KubernetesClient, 'create'>,
   namespace: string,
+  way: Parameters<typeof probeLabels>[0],
   signal: AbortSignal,
 ): Promise<string | undefined> => {
   const service = {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { namespace, name: 'meshvip-probe', labels: { [probeLabel]: 'true' } },
+    metadata: { namespace, name: 'meshvip-probe', labels: probeLabels(way) },
     spec: { ports: [{ name: 'http', port: 8080 }] },
   }
   const inTime = AbortSignal.any([signal, AbortSignal.timeout(proofTimeout)])

@@ -2,14 +2,21 @@ import type { X509Certificate } from 'node:crypto'
 import { Fields } from '../api/fields.ts'
 import type { NamespacedName } from '../api/metadata.ts'
 import type { ServingCertificate } from '../certificates/self-made.ts'
-import { isAmong, readTLSSecret, storeCertificate, whyIssue } from '../certificates/tls-secret.ts'
+import {
+  isAmong,
+  isValid,
+  readTLSSecret,
+  storeCertificate,
+  type TLSSecret,
+  whyIssue,
+} from '../certificates/tls-secret.ts'
 import { defaultLifetime } from '../certificates/validity.ts'
 import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
 import { failsClosed, hopsOf, isStillProven } from './published.ts'
-import { configurationName, type Registration, webhookConfigurations } from './webhook-configurations.ts'
+import { configurationName, type Registration, serverName, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
 export type RegistrarTimes = {
@@ -31,7 +38,7 @@ const defaultTimes: RegistrarTimes = {
 }
 
 export type RegistrarOptions = {
-  client: Pick<KubernetesClient, 'get' | 'create' | 'mergePatch' | 'apply'>
+  client: Pick<KubernetesClient, 'get' | 'create' | 'mergePatch'>
   /** Where and as what we are registered; the rest is settled here. */
   registration: Required<Pick<Registration, 'endpoint' | 'ownNamespace'>>
   clusterDomain: string
@@ -61,11 +68,26 @@ type ConfigurationKind = (typeof configurationKinds)[number]
 /** A configuration as the API server has it. */
 type Present = { kind: ConfigurationKind; object: unknown }
 
+const configuration = { namespace: '', name: configurationName }
+
+/** The configurations that there are. One after the other: where both cannot be read, that is always told of the same one. */
+export const presentConfigurations = async (
+  client: Pick<KubernetesClient, 'get'>,
+  signal: AbortSignal,
+): Promise<Present[]> => {
+  const present: Present[] = []
+  for (const kind of configurationKinds) {
+    const object = await client.get(kind, configuration, signal)
+    if (object !== undefined) present.push({ kind, object })
+  }
+  return present
+}
+
 const generationOf = (object: unknown): unknown => new Fields(object).object('metadata').raw('generation')
 
 /**
- * Keeps the registration of the webhook as it is to be, on the elected replica: both configurations, server-side applied into the
- * objects that the chart made, and where we make our own certificates the Secret with them. It looks again and again, at the API server
+ * Keeps the registration of the webhook as it is to be, on the elected replica: both configurations, patched into the objects that the
+ * chart made, and where we make our own certificates the Secret with them. It looks again and again, at the API server
  * and at the calendar, and writes what is not so; nothing is remembered that matters, so any replica may go on.
  *
  * Nobody is refused because of us before it is proved that the API server reaches us: until then everything fails open. So it does again
@@ -111,7 +133,7 @@ export class Registrar {
 
   /** Writes what is not as it is to be. Throws what keeps us from it. */
   async #look(signal: AbortSignal): Promise<void> {
-    const present = await this.#present(signal)
+    const present = await presentConfigurations(this.#options.client, signal)
     this.#tellState(present)
     const absent = configurationKinds.filter((kind) => !present.some((other) => other.kind === kind))
     if (present.length > 0) await this.#settle(present, signal)
@@ -120,20 +142,12 @@ export class Registrar {
       throw new Error(`there is no ${absent.join(' and no ')} ${configurationName}: helm upgrade makes it again`)
   }
 
-  async #present(signal: AbortSignal): Promise<Present[]> {
-    const name = { namespace: '', name: configurationName }
-    const all = await Promise.all(
-      configurationKinds.map(async (kind) => ({ kind, object: await this.#options.client.get(kind, name, signal) })),
-    )
-    return all.filter(({ object }) => object !== undefined)
-  }
-
   /** Writes the configurations that are there, and proves the way to us where that is not proved. */
   async #settle(present: readonly Present[], signal: AbortSignal): Promise<void> {
     const { client, registration } = this.#options
-    const { cas } = await this.#certificate(signal)
+    const certificate = await this.#certificate(signal)
     const published = present.flatMap(({ object }) => hopsOf(object)).flatMap((hop) => hop.cas)
-    const caBundle = [...cas, ...this.#stillServed(published, cas)].map(String).join('')
+    const caBundle = [...certificate.cas, ...this.#stillServed(published, certificate)].map(String).join('')
     const wanted = this.#wanted({ caBundle, failOpen: false })
     if (present.every(({ kind, object }) => isStillProven(hopsOf(object), hopsOf(wanted[kind])))) {
       await this.#write(present, wanted, false, signal)
@@ -141,7 +155,8 @@ export class Registrar {
     }
     const open = this.#wanted({ caBundle, failOpen: true })
     const opened = await this.#write(present, open, true, signal)
-    const problem = await whyNotReached(client, registration.ownNamespace, signal)
+    const way = { endpoint: registration.endpoint, caBundle }
+    const problem = await whyNotReached(client, registration.ownNamespace, way, signal)
     if (problem !== undefined) throw new Error(`everything fails open until the API server reaches us: ${problem}`)
     await this.#write(opened, wanted, false, signal)
   }
@@ -152,7 +167,10 @@ export class Registrar {
     return { MutatingWebhookConfiguration: mutating, ValidatingWebhookConfiguration: validating }
   }
 
-  /** Writes the configurations; the API server changes nothing where they are so already. Resolves to them as they are then. */
+  /**
+   * Writes the configurations; the API server changes nothing where they are so already. Resolves to them as they are then. All entries
+   * are replaced: by a server-side apply there would stay what others added, be it a condition by which an entry is never asked.
+   */
   async #write(
     present: readonly Present[],
     wanted: Record<ConfigurationKind, object>,
@@ -166,8 +184,8 @@ export class Registrar {
         uid: string
         resourceVersion: string
       }
-      const metadata = { namespace: '', name: configurationName, uid, resourceVersion }
-      written.push({ kind, object: await client.apply(kind, { ...wanted[kind], metadata }, signal) })
+      const patch = { ...wanted[kind], metadata: { uid, resourceVersion } }
+      written.push({ kind, object: await client.mergePatch(kind, configuration, patch, signal) })
     }
     if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
       onWritten(failOpen)
@@ -186,23 +204,28 @@ export class Registrar {
 
   /** What is in the Secret; made anew first, where that is for us to do and time for it. */
   async #certificate(signal: AbortSignal) {
-    const { client, secret, issueFor, make, onIssued } = this.#options
+    const { client, registration, secret, issueFor, make, onIssued } = this.#options
+    const ourName = serverName(registration.endpoint)
     const present = await client.get('Secret', secret, signal)
-    if (issueFor === undefined) return readTLSSecret(present)
+    if (issueFor === undefined) return readTLSSecret(present, ourName)
     const why = whyIssue(present, issueFor, this.#clock.date())
-    if (why === undefined) return readTLSSecret(present)
+    if (why === undefined) return readTLSSecret(present, ourName)
     const made = await make(issueFor, this.#clock.date(), this.#times.lifetime)
     const written = await storeCertificate(client, secret, present, made, signal)
     onIssued(why)
-    return readTLSSecret(written)
+    return readTLSSecret(written, ourName)
   }
 
-  /** The CAs that are published and no more in the Secret, as long as others may still serve what they signed. */
-  #stillServed(published: readonly X509Certificate[], own: readonly X509Certificate[]): X509Certificate[] {
+  /**
+   * The CAs that are published and no more in the Secret, as long as others may still serve what they signed. Who has a valid certificate
+   * goes on with it while the one in the Secret is none, however long that is.
+   */
+  #stillServed(published: readonly X509Certificate[], { leaf, cas }: TLSSecret): X509Certificate[] {
     const others = new Map(
-      published.filter((ca) => !isAmong(ca, own)).map((ca): [string, X509Certificate] => [ca.fingerprint256, ca]),
+      published.filter((ca) => !isAmong(ca, cas)).map((ca): [string, X509Certificate] => [ca.fingerprint256, ca]),
     )
-    const [now, date, before] = [this.#clock.now(), this.#clock.date(), this.#superseded]
+    const [now, date] = [this.#clock.now(), this.#clock.date()]
+    const before = isValid(leaf, date) ? this.#superseded : new Map<string, number>()
     this.#superseded = new Map([...others.keys()].map((fingerprint) => [fingerprint, before.get(fingerprint) ?? now]))
     return [...others].flatMap(([fingerprint, ca]) => {
       const since = this.#superseded.get(fingerprint) as number

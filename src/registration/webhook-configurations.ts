@@ -7,10 +7,16 @@ import type {
 } from '@kubernetes/client-node'
 import { virtualHostLabel } from '../api/service.ts'
 import { systemNamespaces } from '../rules/virtual-host.ts'
-import { probeLabel } from './proof.ts'
+import { probeLabels } from './proof.ts'
 
 /** Where the API server finds us: a URL up to the path, or a Service of the cluster. */
 export type Endpoint = { url: string } | { service: { namespace: string; name: string; port: number } }
+
+/** The name or address for which the API server wants our certificate to be; an IPv6 address without the brackets that it has in a URL. */
+export const serverName = (endpoint: Endpoint): string =>
+  'url' in endpoint
+    ? new URL(endpoint.url).hostname.replace(/^\[(.*)\]$/, '$1')
+    : `${endpoint.service.name}.${endpoint.service.namespace}.svc`
 
 export type Registration = {
   endpoint: Endpoint
@@ -186,7 +192,7 @@ const probe = (registration: Registration & { ownNamespace: string }) => ({
   clientConfig: clientConfig('/probe', registration),
   rules: [{ ...services, operations: ['CREATE'] }],
   namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': registration.ownNamespace } },
-  objectSelector: { matchLabels: { [probeLabel]: 'true' } },
+  objectSelector: { matchLabels: probeLabels(registration) },
   matchPolicy: 'Equivalent',
   failurePolicy: 'Fail',
   sideEffects: 'None',

@@ -11,8 +11,8 @@ import { loadKubeConfig, ownNamespace } from '../kubernetes/config.ts'
 import { EventRecorder } from '../kubernetes/event-recorder.ts'
 import { LeaderElection } from '../kubernetes/leader-election.ts'
 import { hopsOf, trustedByAll } from '../registration/published.ts'
-import { configurationKinds, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
-import { configurationName } from '../registration/webhook-configurations.ts'
+import { presentConfigurations, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
+import { type Endpoint, serverName } from '../registration/webhook-configurations.ts'
 import type { Policy } from '../rules/policy.ts'
 import { type Advice, checkServiceCIDRs, clusterAdvice } from '../vip/cluster-checks.ts'
 import { Janitor, type JanitorTimes } from '../vip/janitor.ts'
@@ -65,9 +65,6 @@ const poolCheckTimeout = 5_000
 /** Milliseconds for what is only said, and waits for webhooks, ours among them. */
 const adviceTimeout = 30_000
 
-/** The name or address in a URL; an IPv6 address without the brackets that it has there. */
-const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
-
 /** The registration of the webhook, and the certificate that each replica serves with. */
 const openRegistration = (
   { to, secret, selfManaged, times = {} }: RegistrationOptions,
@@ -75,14 +72,13 @@ const openRegistration = (
   namespace: string,
   { policy, logger, metrics, onCertificate }: LiveClusterOptions,
 ) => {
-  const isService = 'service' in to
-  const names = isService
-    ? [`${to.service.name}.${namespace}.svc`, `${to.service.name}.${namespace}.svc.${policy().clusterDomain}`]
-    : [hostOf(to.url)]
+  const endpoint: Endpoint = 'service' in to ? { service: { namespace, ...to.service } } : to
+  const name = serverName(endpoint)
+  const names = 'service' in to ? [name, `${name}.${policy().clusterDomain}`] : [name]
   const secretName = { namespace, name: secret }
   const registrar = new Registrar({
     client,
-    registration: { endpoint: isService ? { service: { namespace, ...to.service } } : to, ownNamespace: namespace },
+    registration: { endpoint, ownNamespace: namespace },
     clusterDomain: policy().clusterDomain,
     secret: secretName,
     issueFor: selfManaged ? names : undefined,
@@ -94,13 +90,9 @@ const openRegistration = (
     ...(times.registrar === undefined ? {} : { times: times.registrar }),
   })
   const follower = new CertificateFollower({
-    // The API server asks by the first; of the others only our own certificates are.
-    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal), ...names.slice(0, 1)),
-    published: async (signal) => {
-      const name = { namespace: '', name: configurationName }
-      const configurations = await Promise.all(configurationKinds.map((kind) => client.get(kind, name, signal)))
-      return trustedByAll(configurations.flatMap((configuration) => hopsOf(configuration ?? {})))
-    },
+    read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal), name),
+    published: async (signal) =>
+      trustedByAll((await presentConfigurations(client, signal)).flatMap(({ object }) => hopsOf(object))),
     use: (certificate) => {
       onCertificate(certificate)
       const notAfter = certificate.leaf.validToDate

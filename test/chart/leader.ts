@@ -31,8 +31,12 @@ export const writeAsLeader = async (t: Test, controlPlane: ControlPlane, secret:
   const { mutating, validating } = registration()
   const lease = { spec: { holderIdentity: 'meshvip-1', leaseDurationSeconds: 15 } }
   const written = [
-    await api.apply(`${configurations}/validatingwebhookconfigurations/meshvip`, 'meshvip', validating),
-    await api.apply(`${configurations}/mutatingwebhookconfigurations/meshvip`, 'meshvip', mutating),
+    await api.send(
+      'PATCH',
+      `${configurations}/validatingwebhookconfigurations/meshvip?fieldManager=meshvip`,
+      validating,
+    ),
+    await api.send('PATCH', `${configurations}/mutatingwebhookconfigurations/meshvip?fieldManager=meshvip`, mutating),
     await api.send('PATCH', `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/meshvip`, lease),
   ]
   if (secret !== undefined) {

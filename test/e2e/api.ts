@@ -25,9 +25,6 @@ export const openApi = ({ kubeconfig, server }: Pick<ControlPlane, 'kubeconfig' 
   return {
     send: (method: Method, path: string, body?: object, signal?: AbortSignal): Promise<Answer> =>
       request(method, path, method === 'PATCH' ? 'application/merge-patch+json' : 'application/json', body, signal),
-    /** A server-side apply, which is refused where it conflicts. */
-    apply: (path: string, fieldManager: string, body: object): Promise<Answer> =>
-      request('PATCH', `${path}?fieldManager=${fieldManager}`, 'application/apply-patch+yaml', body),
     close: () => agent.destroy(),
   }
 }

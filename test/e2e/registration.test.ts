@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type TLSSocket } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
 import type { Test } from 'tap'
 import { hopsOf, trustedByAll } from '../../src/registration/published.ts'
 import type { RegistrationOptions } from '../../src/server/live-cluster.ts'
@@ -55,6 +56,29 @@ const prepareReplicas = async (t: Test, controlPlane: ControlPlane) => {
 
 const configurations = (api: Api): Promise<object[]> =>
   Promise.all(kinds.map(async (kind) => JSON.parse((await api.send('GET', pathOf(kind))).text) as object))
+
+/** An entry of a webhook configuration. */
+type Entry = {
+  name: string
+  clientConfig: { caBundle?: string; service?: object }
+  matchConditions?: object[]
+  objectSelector?: object
+}
+
+const entriesOf = async (api: Api, kind: (typeof kinds)[number]): Promise<Entry[]> =>
+  JSON.parse((await api.send('GET', pathOf(kind))).text).webhooks
+
+const each =
+  (change: (entry: Entry) => Entry) =>
+  (entries: Entry[]): Entry[] =>
+    entries.map(change)
+
+/** Without what is another with each certificate. */
+const withoutCA = ({ clientConfig: { caBundle: _, ...clientConfig }, objectSelector, ...entry }: Entry) => ({
+  ...entry,
+  clientConfig,
+  objectSelector: entry.name === 'probe.meshvip.dev' ? undefined : objectSelector,
+})
 
 /** Whether what is to fail closed does. */
 const failsClosed = async (api: Api): Promise<boolean> => {
@@ -144,6 +168,34 @@ await testOnControlPlane('a registration that looks after itself', async (t, con
     await api.send('DELETE', secretPath)
     t.ok(await until(async () => (await api.send('GET', secretPath)).status === 200), 'there is one again')
     t.not(await storedLeaf(api), leaf)
+  })
+
+  await t.test('what others change in an entry or beside it is as it was before', async (t) => {
+    const condition = { name: 'never', expression: 'false' }
+    const elsewhere = { service: { namespace: 'shop', name: 'orders', path: '/' } }
+    const table: [what: string, change: (entries: Entry[]) => Entry[]][] = [
+      ['a condition removed', each(({ matchConditions: _, ...entry }) => entry)],
+      [
+        'a condition added',
+        each(({ matchConditions = [], ...entry }) => ({ ...entry, matchConditions: [...matchConditions, condition] })),
+      ],
+      ['objects selected', each((entry) => ({ ...entry, objectSelector: { matchLabels: { by: 'hand' } } }))],
+      ['all namespaces selected', each((entry) => ({ ...entry, namespaceSelector: {} }))],
+      ['a Service in place of the URL', each((entry) => ({ ...entry, clientConfig: elsewhere }))],
+      ['an entry by another name', ([first, ...rest]) => [{ ...(first as Entry), name: 'other.example.org' }, ...rest]],
+      ['an entry added', (all) => [...all, { ...(all[0] as Entry), name: 'other.example.org' }]],
+    ]
+    for (const [what, change] of table) {
+      for (const kind of kinds) {
+        const before = await entriesOf(api, kind)
+        const changed = { webhooks: change(before) }
+        t.equal((await api.send('PATCH', pathOf(kind), changed)).status, 200, `${what} in ${kind}`)
+        const isMended = async () =>
+          isDeepStrictEqual((await entriesOf(api, kind)).map(withoutCA), before.map(withoutCA)) &&
+          (await failsClosed(api))
+        t.ok(await until(isMended), `${what} in ${kind} is undone`)
+      }
+    }
   })
 
   await t.test('certificates are rotated under load, and no request fails', async (t) => {

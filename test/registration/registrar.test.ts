@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { makeServingCertificate, type ServingCertificate } from '../../src/certificates/self-made.ts'
 import { readTLSSecret } from '../../src/certificates/tls-secret.ts'
@@ -114,7 +116,10 @@ t.test('a first install makes a certificate, and fails open until the API server
   t.strictSame(registrar.errors, [
     'everything fails open until the API server reaches us: the API server does not ask us yet',
   ])
-  t.equal(readTLSSecret(stage.server.get(secretPath)).leaf.checkHost('webhook.meshvip.svc'), 'webhook.meshvip.svc')
+  t.equal(
+    readTLSSecret(stage.server.get(secretPath), 'webhook.meshvip.svc').leaf.checkHost('webhook.meshvip.svc'),
+    'webhook.meshvip.svc',
+  )
   t.strictSame([stage.fails, stage.bundle], ['open', [stage.ca]])
   t.ok(hopsAt(stage.server).length > 10, 'it is registered')
   await stage.clock.pass(5_000)
@@ -173,6 +178,30 @@ t.test('the way to us is not proved', async (t) => {
   })
 })
 
+t.test('a way is not proved by an API server that asks by the one before', async (t) => {
+  const stage = setStage(t)
+  await (await stage.settled()).stop()
+  const probe = () => {
+    const { webhooks } = stage.server.get(validating) as unknown as { webhooks: (Hop & Record<string, unknown>)[] }
+    return webhooks.find(({ name }) => name === 'probe.meshvip.dev')
+  }
+  /** What the API server has heard of. */
+  let heeded = probe()
+  stage.intercept = ({ path, body }) => {
+    if (path !== servicePath) return undefined
+    const { labels } = (body as { metadata: { labels: object } }).metadata
+    return isDeepStrictEqual(heeded?.objectSelector, { matchLabels: labels }) ? provesUs : created
+  }
+  const next = stage.start({
+    registration: { endpoint: { url: 'https://webhook.meshvip.svc' }, ownNamespace: 'meshvip' },
+  })
+  await stage.clock.pass(10_000)
+  t.strictSame([stage.fails, next.errors.length], ['open', 1])
+  heeded = probe()
+  await stage.clock.pass(2_000)
+  t.equal(stage.fails, 'closed')
+})
+
 t.test('what was proved is not proved again', async (t) => {
   await t.test('by the next leader', async (t) => {
     const stage = setStage(t)
@@ -211,7 +240,7 @@ t.test('everything fails open, until the way to us is proved anew', async (t) =>
     [
       [
         'where it leads elsewhere from now on',
-        () => ({ registration: { endpoint: { url: 'https://10.0.0.1' }, ownNamespace: 'meshvip' } }),
+        () => ({ registration: { endpoint: { url: 'https://webhook.meshvip.svc' }, ownNamespace: 'meshvip' } }),
       ],
       ...[mutating, validating].flatMap((path): typeof table => {
         const kind = path === mutating ? 'mutating' : 'validating'
@@ -352,8 +381,8 @@ t.test('a new certificate is made, and its CA published beside the old one', asy
     ['where its certificate is none', secretOf({ ca, cert: 'x', key }), 'tls.crt has no certificate in PEM'],
     ['where its key is none', secretOf({ ca, cert, key: 'x' }), 'tls.key has no private key in PEM'],
     ["where its key is another's", secretOf({ ca, cert, key: other.key }), 'tls.key is not the key of tls.crt'],
-    ['where it is for another name', secretOf(foreign), 'it is not for webhook.meshvip.svc'],
-    ['where another CA signed it', secretOf({ ca: other.ca, cert, key }), 'none of its CAs signed it'],
+    ['where it is for another name', secretOf(foreign), 'tls.crt is not for webhook.meshvip.svc'],
+    ['where another CA signed it', secretOf({ ca: other.ca, cert, key }), 'nothing in ca.crt signed tls.crt'],
     ['where it is not valid yet', secretOf(later), 'it is not valid yet'],
   ]
   for (const [what, secret, why] of table) {
@@ -366,7 +395,7 @@ t.test('a new certificate is made, and its CA published beside the old one', asy
       await stage.clock.pass(10_000)
       t.strictSame(registrar.told, [`issued: ${why}`, 'written: closed'])
       t.strictSame([stage.bundle, stage.fails, stage.proofs], [[stage.ca, old], 'closed', 0])
-      t.doesNotThrow(() => readTLSSecret(stage.server.get(secretPath)))
+      t.doesNotThrow(() => readTLSSecret(stage.server.get(secretPath), 'webhook.meshvip.svc'))
       t.strictSame(registrar.errors, [])
     })
   }
@@ -382,16 +411,17 @@ t.test('a new certificate is made, and its CA published beside the old one', asy
 
   await t.test('for an address, too', async (t) => {
     const stage = setStage(t)
-    const registrar = await stage.settled({ issueFor: ['::1'] })
-    await registrar.stop()
-    await (await stage.settled({ issueFor: ['::1'] })).stop()
+    const at = (address: string, url: string) =>
+      stage.settled({ issueFor: [address], registration: { endpoint: { url }, ownNamespace: 'meshvip' } })
+    await (await at('::1', 'https://[::1]:8443')).stop()
+    await (await at('::1', 'https://[::1]:8443')).stop()
     t.strictSame(
-      stage.server.log.filter((line) => line.endsWith('/secrets')),
+      stage.writes.filter((line) => line.includes('/secrets')),
       [],
     )
-    const next = await stage.settled({ issueFor: ['127.0.0.1'] })
+    const next = await at('127.0.0.1', 'https://127.0.0.1:8443')
     t.equal(next.errors.length, 0)
-    t.equal(readTLSSecret(stage.server.get(secretPath)).leaf.checkIP('127.0.0.1'), '127.0.0.1')
+    t.equal(readTLSSecret(stage.server.get(secretPath), '127.0.0.1').leaf.checkIP('127.0.0.1'), '127.0.0.1')
   })
 
   await t.test('into a Secret of another type, whose other keys stay', async (t) => {
@@ -468,11 +498,11 @@ t.test("a certificate that is somebody else's to make", async (t) => {
 
   await t.test('is published, the CAs before it for a while, however short it still lives', async (t) => {
     const stage = setStage(t)
-    stage.server.put(secretOf(await stage.make(['other.example.org'], stage.clock.date(), 1_000)))
+    stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'], stage.clock.date(), 1_000)))
     const registrar = await stage.settled(external)
     const old = stage.ca
     t.strictSame([stage.bundle, stage.fails], [[old], 'closed'])
-    stage.server.put(secretOf(await stage.make(['other.example.org'])))
+    stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
     await stage.clock.pass(0)
     t.strictSame(stage.bundle, [old], 'at the next look')
     await stage.clock.pass(10_000)
@@ -489,6 +519,56 @@ t.test("a certificate that is somebody else's to make", async (t) => {
     t.strictSame([stage.bundle, stage.fails], [[stage.ca, old], 'closed'])
     await stage.clock.pass(100_000)
     t.strictSame([stage.bundle, stage.proofs, registrar.errors], [[stage.ca], 0, []])
+  })
+
+  await t.test('is published, and the CA before it stays, for as long as no replica may serve it', async (t) => {
+    for (const [from, lifetime] of [
+      [-3_600_000, 60_000],
+      [3_600_000, 60_000],
+    ] as const) {
+      const stage = setStage(t)
+      stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
+      const registrar = await stage.settled(external)
+      const old = stage.ca
+      const date = new Date(stage.clock.date().getTime() + from)
+      stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'], date, lifetime)))
+      await stage.clock.pass(1_000_000)
+      t.strictSame([stage.bundle, stage.fails, registrar.errors], [[stage.ca, old], 'closed', []])
+      stage.server.put(secretOf(await stage.make(['webhook.meshvip.svc'])))
+      await stage.clock.pass(200_000)
+      t.strictSame([stage.bundle, stage.proofs], [[stage.ca], 0], 'and goes after that')
+    }
+  })
+
+  await t.test('takes the place of what is published only where an API server would trust us by it', async (t) => {
+    const [made, other] = await Promise.all([
+      makeServingCertificate(['webhook.meshvip.svc'], new TestClock().date()),
+      makeServingCertificate(['webhook.meshvip.svc'], new TestClock().date()),
+    ])
+    const table: [what: string, secret: ServingCertificate, why: string][] = [
+      ['not where its CA came before it', { ...made, ca: other.ca }, 'nothing in ca.crt signed tls.crt'],
+      ['nor where it came before its CA', { ...other, ca: made.ca }, 'nothing in ca.crt signed tls.crt'],
+      [
+        'nor where it is for another name',
+        await makeServingCertificate(['other.example.org'], new TestClock().date()),
+        'tls.crt is not for webhook.meshvip.svc',
+      ],
+    ]
+    for (const [what, secret, why] of table) {
+      await t.test(what, async (t) => {
+        const stage = setStage(t)
+        stage.server.put(secretOf(made))
+        const registrar = await stage.settled(external)
+        const { bundle } = stage
+        stage.server.put(secretOf(secret))
+        await stage.clock.pass(1_000_000)
+        t.strictSame(registrar.errors, [`the Secret with the serving certificate cannot be used: ${why}`])
+        t.strictSame([stage.bundle, stage.fails], [bundle, 'closed'])
+        stage.server.put(secretOf(other))
+        await stage.clock.pass(10_000)
+        t.strictSame([stage.bundle, stage.proofs], [[stage.ca, ...bundle], 0])
+      })
+    }
   })
 
   await t.test('is never written: that it is missing or damaged is told', async (t) => {
@@ -521,6 +601,18 @@ t.test('what keeps it from its work is told', async (t) => {
     await stage.clock.pass(60_000)
     t.equal(registrar.errors.length, 1)
     t.equal(stage.proofs, 31)
+  })
+
+  await t.test('once where none of the configurations may be read, whichever is answered first', async (t) => {
+    const stage = setStage(t)
+    let asked = 0
+    stage.server.intercept = async ({ path }) => {
+      if (path === mutating && asked++ % 2 === 0) await setImmediate()
+      return forbidden
+    }
+    const registrar = stage.start()
+    await stage.clock.pass(60_000)
+    t.strictSame(registrar.errors, [`GET ${mutating}: 403`])
   })
 
   await t.test('again when it is another, and when it had passed', async (t) => {

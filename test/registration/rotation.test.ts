@@ -5,7 +5,7 @@ import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { readTLSSecret, type TLSSecret } from '../../src/certificates/tls-secret.ts'
 import { ApiError } from '../../src/kubernetes/client.ts'
 import { hopsOf, trustedByAll } from '../../src/registration/published.ts'
-import { configurationKinds } from '../../src/registration/registrar.ts'
+import { presentConfigurations } from '../../src/registration/registrar.ts'
 import { TestClock } from '../support/clock.ts'
 import { FakeApiServer } from '../support/fake-api-server.ts'
 import { inProcess, type Network } from '../support/in-process.ts'
@@ -113,12 +113,10 @@ t.test('nobody serves a certificate that an API server does not trust, unless th
           let from = 0
           serving[index] = undefined
           const follower = new CertificateFollower({
-            read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal)),
-            published: async (signal) => {
-              const name = { namespace: '', name: 'meshvip' }
-              const present = await Promise.all(configurationKinds.map((kind) => client.get(kind, name, signal)))
-              return trustedByAll(present.flatMap((configuration) => hopsOf(configuration)))
-            },
+            read: async (signal) =>
+              readTLSSecret(await client.get('Secret', secretName, signal), 'webhook.meshvip.svc'),
+            published: async (signal) =>
+              trustedByAll((await presentConfigurations(client, signal)).flatMap(({ object }) => hopsOf(object))),
             use: (certificate) => {
               const before = serving[index]
               const hasOther = before !== undefined && clock.date() < before.leaf.validToDate

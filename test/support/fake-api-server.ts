@@ -72,7 +72,7 @@ const hasGeneration = new Set(['MutatingWebhookConfiguration', 'ValidatingWebhoo
 const isChanged = ({ metadata: _, ...before }: Raw, { metadata: __, ...after }: Raw): boolean =>
   !isDeepStrictEqual(before, after)
 
-/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates, merges, applies and deletes; everything is in memory. */
+/** Enough of a Kubernetes API server for a client that gets, lists in pages, creates, merges and deletes; everything is in memory. */
 export class FakeApiServer {
   /** Every request, in the order in which it arrived. */
   readonly requests: FakeRequest[] = []
@@ -237,11 +237,8 @@ export class FakeApiServer {
     return { status: 200, body: {} }
   }
 
-  /** A patch that is applied owns the fields that it names, whole: here nobody else has a part of any. */
   #patch({ headers, body }: FakeRequest, present: Raw): FakeReply {
-    const type = headers['content-type']
-    if (type !== 'application/merge-patch+json' && type !== 'application/apply-patch+yaml')
-      return status(415, 'UnsupportedMediaType')
+    if (headers['content-type'] !== 'application/merge-patch+json') return status(415, 'UnsupportedMediaType')
     const { uid, resourceVersion } = (body as Partial<Raw>).metadata ?? {}
     if (resourceVersion !== undefined && resourceVersion !== present.metadata.resourceVersion) return conflict
     if (uid !== undefined && uid !== present.metadata.uid) return conflict

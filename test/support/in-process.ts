@@ -19,7 +19,7 @@ const ideal: Network = (request, signal) =>
 export const inProcess = (
   server: FakeApiServer,
   network: Network = ideal,
-): Pick<KubernetesClient, 'get' | 'create' | 'mergePatch' | 'apply'> => {
+): Pick<KubernetesClient, 'get' | 'create' | 'mergePatch'> => {
   const send = ({ type = '', query = {}, ...request }: Request, signal: AbortSignal): Promise<unknown> =>
     network(async () => {
       const headers = { 'content-type': type }
@@ -49,10 +49,6 @@ export const inProcess = (
     mergePatch: (kind, name, patch, signal) => {
       const type = 'application/merge-patch+json'
       return send({ method: 'PATCH', path: path(kind, name), body: patch, type }, signal)
-    },
-    apply: (kind, object, signal) => {
-      const type = 'application/apply-patch+yaml'
-      return send({ method: 'PATCH', path: path(kind, object.metadata), body: object, type }, signal)
     },
   }
 }
