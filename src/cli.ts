@@ -130,8 +130,9 @@ const serveOptions = (flags: ServeFlags): ServeOptions => {
 }
 
 const runServe = async (flags: ServeFlags, { out }: Output): Promise<void> => {
-  const serving = await serve(serveOptions(flags))
+  // From the first moment: process 1 of a container gets no signal that it does not listen for, and is killed for it in the end.
   const stopped = untilAskedToStop()
+  const serving = await serve(serveOptions(flags))
   out(flags.standalone === undefined ? greeting(serving) : standaloneGreeting(serving))
   if (serving.metricsURL !== undefined) out(`probes and metrics: ${serving.metricsURL}\n`)
   await stopped

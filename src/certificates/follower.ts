@@ -72,17 +72,14 @@ export class CertificateFollower {
       return
     }
     const published = await this.#options.published(signal)
-    const canWait = this.#canWait()
-    if (canWait && this.#clock.date() > found.leaf.validToDate)
-      throw new Error('the certificate in the Secret has expired, and what is served has not')
+    const [canWait, date] = [this.#canWait(), this.#clock.date()]
+    if (canWait && found.leaf.validToDate <= date)
+      throw new Error(`the one in the Secret has expired at ${found.leaf.validTo}; the one before is served on`)
     if (!found.cas.every((ca) => isAmong(ca, published))) {
       this.#next = undefined
       if (canWait) return
       throw new Error('the webhook configurations do not have its CA yet, in each of their entries')
     }
-    const date = this.#clock.date()
-    if (canWait && found.leaf.validToDate <= date)
-      throw new Error(`it has expired at ${found.leaf.validTo}; the one before is served on`)
     if (this.#next?.cert !== found.cert) this.#next = { cert: found.cert, since: this.#clock.now() }
     const isSettled = this.#clock.now() - this.#next.since >= this.#times.settle
     if (canWait && !(isSettled && isValid(found.leaf, date))) return

@@ -208,7 +208,9 @@ t.test('one that has expired', async (t) => {
     stage.published = [...first.cas, ...expired.cas, ...second.cas]
     await stage.clock.pass(60_000)
     t.ok(stage.serves(first))
-    t.match(stage.errors, [/^it has expired at Dec 31 23:59:30 2025 GMT; the one before is served on$/])
+    t.match(stage.errors, [
+      /^the one in the Secret has expired at Dec 31 23:59:30 2025 GMT; the one before is served on$/,
+    ])
     stage.secret = second
     await stage.clock.pass(5_000 + settle)
     t.ok(stage.serves(second))

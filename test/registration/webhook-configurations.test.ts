@@ -3,6 +3,7 @@ import type { V1LabelSelector } from '@kubernetes/client-node'
 import fc from 'fast-check'
 import t from 'tap'
 import { isInjected } from '../../src/istio/injection.ts'
+import { probeLabels } from '../../src/registration/proof.ts'
 import { webhookConfigurations } from '../../src/registration/webhook-configurations.ts'
 
 const registration = {
@@ -138,7 +139,7 @@ await t.test('the way to us is tried by a hop that concerns nothing but a Servic
       { apiGroups: [''], apiVersions: ['v1'], resources: ['services'], operations: ['CREATE'], scope: 'Namespaced' },
     ],
     namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'meshvip' } },
-    objectSelector: { matchLabels: { 'meshvip.dev/probe': 'true' } },
+    objectSelector: { matchLabels: probeLabels(registration) },
     matchPolicy: 'Equivalent',
     failurePolicy: 'Fail',
     sideEffects: 'None',
