@@ -13,6 +13,9 @@ export type FollowerTimes = {
 
 const defaultTimes: FollowerTimes = { interval: 5_000, settle: 15_000 }
 
+/** Milliseconds for the requests of a look. */
+const lookTimeout = 10_000
+
 export type FollowerOptions = {
   /** The certificate as the Secret has it. */
   read(signal: AbortSignal): Promise<TLSSecret>
@@ -56,7 +59,7 @@ export class CertificateFollower {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.#look(signal)
+        await this.#look(AbortSignal.any([signal, AbortSignal.timeout(lookTimeout)]))
         this.#complaint.end()
       } catch (error) {
         if (!signal.aborted) this.#complaint.tell(error)

@@ -60,6 +60,9 @@ export type RegistrarOptions = {
   clock?: Clock
 }
 
+/** Milliseconds for all requests of a look: a connection that is silently dead must not end the care. */
+const lookTimeout = 30_000
+
 /** In the order in which they are asked. */
 export const configurationKinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'] as const
 
@@ -120,7 +123,7 @@ export class Registrar {
   /** Whether all is as it is to be. */
   async #attempt(signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#look(signal)
+      await this.#look(AbortSignal.any([signal, AbortSignal.timeout(lookTimeout)]))
       this.#complaint.end()
       return true
     } catch (error) {

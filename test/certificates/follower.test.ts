@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { CertificateFollower } from '../../src/certificates/follower.ts'
 import { makeServingCertificate } from '../../src/certificates/self-made.ts'
 import { certificatesIn, readTLSSecret, type TLSSecret } from '../../src/certificates/tls-secret.ts'
-import { TestClock } from '../support/clock.ts'
+import { holdTimeouts, TestClock } from '../support/clock.ts'
 import { secretOf } from '../support/registration.ts'
 
 const start = new TestClock().date()
@@ -285,4 +285,29 @@ t.test('an end is at once, and what it cuts short is not told', async (t) => {
   await idle.end()
   await idle.clock.pass(60_000)
   t.equal(idle.reads, 1)
+})
+
+t.test('an API server that does not answer is asked again', async (t) => {
+  const pass = holdTimeouts(t)
+  const clock = new TestClock()
+  let reads = 0
+  const follower = new CertificateFollower({
+    read: (signal) =>
+      reads++ > 0
+        ? Promise.resolve(first)
+        : new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('it does not answer')))),
+    published: async () => first.cas,
+    use: () => {},
+    onError: (error) => t.equal((error as Error).message, 'it does not answer'),
+    clock,
+  })
+  const stop = new AbortController()
+  const ended = follower.run(stop.signal)
+  await clock.pass(60_000)
+  t.equal(follower.serving, undefined)
+  pass()
+  await clock.pass(5_000)
+  t.equal(follower.serving, first.leaf)
+  stop.abort()
+  await ended
 })

@@ -6,7 +6,7 @@ import { readTLSSecret } from '../../src/certificates/tls-secret.ts'
 import { ApiError } from '../../src/kubernetes/client.ts'
 import { trustedByAll } from '../../src/registration/published.ts'
 import type { RegistrarOptions, RegistrarTimes } from '../../src/registration/registrar.ts'
-import { TestClock } from '../support/clock.ts'
+import { holdTimeouts, TestClock } from '../support/clock.ts'
 import {
   brokenDown,
   conflict,
@@ -731,4 +731,22 @@ t.test('an end', async (t) => {
       t.strictSame([registrar.errors, stage.server.log.length], [[], count], failing)
     }
   })
+})
+
+t.test('an API server that does not answer is asked again', async (t) => {
+  const pass = holdTimeouts(t)
+  const stage = setStage(t)
+  let isSilent = true
+  const network: Network = (request, signal) =>
+    new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new ApiError(0, 'it does not answer')))
+      if (!isSilent) request().then(resolve, reject)
+    })
+  const registrar = stage.start({ network })
+  await stage.clock.pass(60_000)
+  t.strictSame(registrar.errors, [])
+  isSilent = false
+  pass()
+  await stage.clock.pass(2_000)
+  t.strictSame([registrar.errors, stage.fails], [['it does not answer'], 'closed'])
 })

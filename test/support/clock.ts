@@ -89,3 +89,18 @@ export const skewed = (
   date: () => new Date(clock.date().getTime() + calendar),
   sleep: (milliseconds, signal) => clock.sleep(milliseconds / rate + lateness, signal),
 })
+
+/** Lets time limits that requests are given (AbortSignal.timeout) pass only when told to. Resolves to what lets all of them pass. */
+export const holdTimeouts = (t: Test): (() => void) => {
+  const held = new Set<AbortController>()
+  const value = () => {
+    const controller = new AbortController()
+    held.add(controller)
+    return controller.signal
+  }
+  t.intercept(AbortSignal, 'timeout', { value })
+  return () => {
+    for (const controller of held) controller.abort()
+    held.clear()
+  }
+}
