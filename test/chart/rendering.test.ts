@@ -29,7 +29,10 @@ await testChart('both Helms make the same of it', async (t, { render }) => {
 
 await testChart('what the leader fills is as other tests have it', async (t, { render }) => {
   const configurations = (await render('helm4')).filter(({ kind }) => kind.endsWith('WebhookConfiguration'))
-  const bare = configurations.map(({ metadata: { labels: _, ...metadata }, ...rest }) => ({ ...rest, metadata }))
+  const bare = configurations.map(({ metadata: { labels: _, annotations: __, ...metadata }, ...rest }) => ({
+    ...rest,
+    metadata,
+  }))
   const byKind = (one: { kind: string }, other: { kind: string }) => one.kind.localeCompare(other.kind)
   t.strictSame(bare.sort(byKind), shells.toSorted(byKind))
 })
