@@ -16,7 +16,12 @@ export const namespace = 'mesh-system'
 export type Manifest = {
   apiVersion: string
   kind: string
-  metadata: { name: string; namespace?: string; labels?: Record<string, string> }
+  metadata: {
+    name: string
+    namespace?: string
+    labels?: Record<string, string>
+    annotations?: Record<string, string>
+  }
 } & Record<string, unknown>
 
 export const helms = ['helm3', 'helm4'] as const
