@@ -6,11 +6,10 @@ import { hopsOf } from '../../src/registration/published.ts'
 import { formatHostPort } from '../../src/server/host-port.ts'
 import { type Api, openApi } from '../e2e/api.ts'
 import { claims, goodPorts, makeNamespace, serviceManifest, submit, until } from '../e2e/cluster.ts'
-import { Instance, type Own, startReplica } from '../e2e/instances.ts'
-import { type MeshvipProcess, startMeshvip } from '../support/meshvip-process.ts'
+import { freeListeners, Instance, type Listeners, startReplica } from '../e2e/instances.ts'
+import { startMeshvip } from '../support/meshvip-process.ts'
 import { type Balancer, startBalancer } from '../testbed/balancer.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
-import { freePorts } from '../testbed/processes.ts'
 import { apply } from '../testbed/webhook.ts'
 import {
   type Charting,
@@ -39,7 +38,7 @@ const kubeconfigOfPod = async ({ kubeconfig, kubectl, dir }: ControlPlane): Prom
 }
 
 /** The arguments of the Deployment, of a pod that is reached by a URL and not by the Service. */
-const argsOfPod = async (chart: Charting, { dir }: ControlPlane, kubeconfig: string, url: string, own: Own) => {
+const argsOfPod = async (chart: Charting, { dir }: ControlPlane, kubeconfig: string, url: string, own: Listeners) => {
   const manifests = await chart.render('helm4')
   const [deployment, configMap] = ['Deployment', 'ConfigMap'].map((kind) => manifests.find((one) => one.kind === kind))
   const config = join(dir, 'config.yaml')
@@ -75,36 +74,19 @@ const bad = serviceManifest('shop', 'bad', { ports: [{ name: 'http', port: 80 }]
 /** Two replicas by the chart's rights: the first leads, and is in more of a hurry than others. */
 const startReplicas = async (t: Test, chart: Charting, controlPlane: ControlPlane) => {
   const kubeconfig = await kubeconfigOfPod(controlPlane)
-  const ports = await freePorts(4)
-  const owns = [0, 1].map((index): Own => {
-    const [port = 0, metricsPort = 0] = ports.slice(2 * index)
-    return {
-      listen: { host: '127.0.0.1', port },
-      metricsListen: { host: '127.0.0.1', port: metricsPort },
-      tls: { cert: '', key: '' },
-    }
-  }) as [Own, Own]
+  const [ofFirst, ofSecond] = (await freeListeners(2)) as [Listeners, Listeners]
   let balancer: Balancer
   let args: string[] = []
   const times = { registrar: { interval: 1_000, unprovenInterval: 500 }, follower: { interval: 500 } }
-  const launches: [Own, () => MeshvipProcess][] = [
-    [
-      owns[0],
-      () =>
-        startReplica(t, {
-          kubeconfig,
-          listen: owns[0].listen,
-          metricsListen: owns[0].metricsListen,
-          collect: { interval: 500, grace: 1_000 },
-          registration: { to: { url: balancer.url }, secret, selfManaged: true, times },
-        }),
-    ],
-    [owns[1], () => startMeshvip(t, [...args, '--drain', '2'])],
-  ]
-  const instances = launches.map(([own, launch]) => new Instance(own, launch)) as [Instance, Instance]
+  const first = new Instance(ofFirst, () => {
+    const registration = { to: { url: balancer.url }, secret, selfManaged: true, times }
+    return startReplica(t, { kubeconfig, ...ofFirst, collect: { interval: 500, grace: 1_000 }, registration })
+  })
+  const second = new Instance(ofSecond, () => startMeshvip(t, [...args, '--drain', '2']))
+  const instances: [Instance, Instance] = [first, second]
   balancer = await startBalancer(instances)
   t.teardown(() => balancer.stop())
-  const ofPod = await argsOfPod(chart, controlPlane, kubeconfig, balancer.url, owns[1])
+  const ofPod = await argsOfPod(chart, controlPlane, kubeconfig, balancer.url, ofSecond)
   args = ofPod.args
   t.strictSame(ofPod.isReplaced, ['--config', '--listen', '--metrics-listen', '--webhook-service'], 'of the Deployment')
   for (const instance of instances) await instance.start()

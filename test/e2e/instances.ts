@@ -10,8 +10,20 @@ import { freePorts } from '../testbed/processes.ts'
 import { register, untilActive } from '../testbed/webhook.ts'
 import type { Cluster } from './cluster.ts'
 
+/** Where an instance listens. */
+export type Listeners = { listen: HostPort; metricsListen: HostPort }
+
 /** What each of several instances has of its own, and the serving certificate of all. */
-export type Own = { listen: HostPort; metricsListen: HostPort; tls: { cert: string; key: string } }
+type Own = Listeners & { tls: { cert: string; key: string } }
+
+/** Free loopback ports for so many instances. */
+export const freeListeners = async (count: number): Promise<Listeners[]> => {
+  const ports = await freePorts(2 * count)
+  return Array.from({ length: count }, (_, index) => {
+    const [port = 0, metricsPort = 0] = ports.slice(2 * index)
+    return { listen: { host: '127.0.0.1', port }, metricsListen: { host: '127.0.0.1', port: metricsPort } }
+  })
+}
 
 /** An instance of meshvip: a process, and after it another one in its place. */
 export class Instance implements Backend {
@@ -21,7 +33,7 @@ export class Instance implements Backend {
   readonly processes: MeshvipProcess[] = []
   readonly #launch: () => MeshvipProcess
 
-  constructor({ listen, metricsListen }: Own, launch: () => MeshvipProcess) {
+  constructor({ listen, metricsListen }: Listeners, launch: () => MeshvipProcess) {
     this.url = `https://${formatHostPort(listen)}`
     this.readyURL = `http://${formatHostPort(metricsListen)}/readyz`
     this.#launch = launch
@@ -62,16 +74,9 @@ export const startInstances = async (
   const tls = { cert: join(cluster.dir, 'tls.crt'), key: join(cluster.dir, 'tls.key') }
   await writeFile(tls.cert, cert)
   await writeFile(tls.key, key, { mode: 0o600 })
-  const ports = await freePorts(2 * count)
-  const instances = Array.from({ length: count }, (_, index) => {
-    const [port = 0, metricsPort = 0] = ports.slice(2 * index)
-    const own: Own = {
-      listen: { host: '127.0.0.1', port },
-      metricsListen: { host: '127.0.0.1', port: metricsPort },
-      tls,
-    }
-    return new Instance(own, () => launch(own))
-  })
+  const instances = (await freeListeners(count)).map(
+    (listeners) => new Instance(listeners, () => launch({ ...listeners, tls })),
+  )
   const balancer = await startBalancer(instances, times)
   t.teardown(() => balancer.stop())
   await Promise.all(instances.map((instance) => instance.start()))

@@ -8,11 +8,10 @@ import { hopsOf, trustedByAll } from '../../src/registration/published.ts'
 import type { RegistrationOptions } from '../../src/server/live-cluster.ts'
 import { startBalancer } from '../testbed/balancer.ts'
 import type { ControlPlane } from '../testbed/control-plane.ts'
-import { freePorts } from '../testbed/processes.ts'
 import { applyShells, inOwnNamespace, ownNamespace as namespace } from '../testbed/webhook.ts'
 import { type Api, openApi } from './api.ts'
 import { type Cluster, serviceManifest, submit, testOnControlPlane, until } from './cluster.ts'
-import { Instance, startReplica } from './instances.ts'
+import { freeListeners, Instance, startReplica } from './instances.ts'
 import { allIsWell, failuresOf, figures, increase, Load, prepareLoad, webhookCounts } from './load.ts'
 
 const secret = 'meshvip-tls'
@@ -29,25 +28,14 @@ const times: NonNullable<RegistrationOptions['times']> = {
 /** Two replicas that register themselves at the balancer before them. They do not run yet. */
 const prepareReplicas = async (t: Test, controlPlane: ControlPlane) => {
   const kubeconfig = await inOwnNamespace(controlPlane.kubeconfig)
-  const ports = await freePorts(4)
   let url = ''
-  const instances = [0, 1].map((index) => {
-    const [port = 0, metricsPort = 0] = ports.slice(2 * index)
-    const own = {
-      listen: { host: '127.0.0.1', port },
-      metricsListen: { host: '127.0.0.1', port: metricsPort },
-      tls: { cert: '', key: '' },
-    }
-    return new Instance(own, () =>
-      startReplica(t, {
-        kubeconfig,
-        listen: own.listen,
-        metricsListen: own.metricsListen,
-        drain: 4_000,
-        registration: { to: { url }, secret, selfManaged: true, times },
+  const instances = (await freeListeners(2)).map(
+    (listeners) =>
+      new Instance(listeners, () => {
+        const registration = { to: { url }, secret, selfManaged: true, times }
+        return startReplica(t, { kubeconfig, ...listeners, drain: 4_000, registration })
       }),
-    )
-  })
+  )
   const balancer = await startBalancer(instances)
   url = balancer.url
   t.teardown(() => balancer.stop())
