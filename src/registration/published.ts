@@ -32,8 +32,8 @@ export const trustedByAll = ([first, ...rest]: readonly PublishedHop[]): X509Cer
   (first?.cas ?? []).filter((ca) => rest.every(({ cas }) => isAmong(ca, cas)))
 
 /**
- * Whether what was proved of the hops of a configuration still holds: each fails as it is to, leads where it is to, and trusts a CA that the one that it is
- * to become trusts too. A hop that was damaged, or leads elsewhere, has to be proved anew, and fails open until it is.
+ * Whether what was proved of the hops of a configuration still holds: each fails as it is to, leads where it is to, and trusts a CA that
+ * the one that it is to become trusts too. A hop that was damaged, or leads elsewhere, has to be proved anew, and fails open until it is.
  */
 export const isStillProven = (present: readonly PublishedHop[], wanted: readonly PublishedHop[]): boolean =>
   wanted.every((hop) => {

@@ -15,7 +15,7 @@ import { ApiError, type KubernetesClient } from '../kubernetes/client.ts'
 import { type Clock, systemClock } from '../kubernetes/clock.ts'
 import { Complaint } from '../kubernetes/complaint.ts'
 import { whyNotReached } from './proof.ts'
-import { failsClosed, hopsOf, isStillProven } from './published.ts'
+import { failsClosed, hopsOf, isStillProven, type PublishedHop } from './published.ts'
 import { configurationName, type Registration, serverName, webhookConfigurations } from './webhook-configurations.ts'
 
 /** All times in milliseconds. */
@@ -68,8 +68,10 @@ export const configurationKinds = ['MutatingWebhookConfiguration', 'ValidatingWe
 
 type ConfigurationKind = (typeof configurationKinds)[number]
 
-/** A configuration as the API server has it. */
-type Present = { kind: ConfigurationKind; object: unknown }
+/** A configuration as the API server has it, and its hops. */
+type Present = { kind: ConfigurationKind; object: unknown; hops: readonly PublishedHop[] }
+
+const read = (kind: ConfigurationKind, object: unknown): Present => ({ kind, object, hops: hopsOf(object) })
 
 const configuration = { namespace: '', name: configurationName }
 
@@ -81,7 +83,7 @@ export const presentConfigurations = async (
   const present: Present[] = []
   for (const kind of configurationKinds) {
     const object = await client.get(kind, configuration, signal)
-    if (object !== undefined) present.push({ kind, object })
+    if (object !== undefined) present.push(read(kind, object))
   }
   return present
 }
@@ -149,10 +151,10 @@ export class Registrar {
   async #settle(present: readonly Present[], signal: AbortSignal): Promise<void> {
     const { client, registration } = this.#options
     const certificate = await this.#certificate(signal)
-    const published = present.flatMap(({ object }) => hopsOf(object)).flatMap((hop) => hop.cas)
+    const published = present.flatMap(({ hops }) => hops).flatMap((hop) => hop.cas)
     const caBundle = [...certificate.cas, ...this.#stillServed(published, certificate)].map(String).join('')
     const wanted = this.#wanted({ caBundle, failOpen: false })
-    if (present.every(({ kind, object }) => isStillProven(hopsOf(object), hopsOf(wanted[kind])))) {
+    if (present.every(({ kind, hops }) => isStillProven(hops, hopsOf(wanted[kind])))) {
       await this.#write(present, wanted, false, signal)
       return
     }
@@ -188,7 +190,7 @@ export class Registrar {
         resourceVersion: string
       }
       const patch = { ...wanted[kind], metadata: { uid, resourceVersion } }
-      written.push({ kind, object: await client.mergePatch(kind, configuration, patch, signal) })
+      written.push(read(kind, await client.mergePatch(kind, configuration, patch, signal)))
     }
     if (written.some(({ object }, index) => generationOf(object) !== generationOf(present[index]?.object)))
       onWritten(failOpen)
@@ -200,7 +202,7 @@ export class Registrar {
     const wanted = this.#wanted({ caBundle: '', failOpen: false })
     const isClosed = configurationKinds.every((kind) => {
       const found = present.find((other) => other.kind === kind)
-      return failsClosed(hopsOf(found?.object ?? {}), hopsOf(wanted[kind]))
+      return failsClosed(found?.hops ?? [], hopsOf(wanted[kind]))
     })
     this.#options.onState(!isClosed)
   }

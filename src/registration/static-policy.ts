@@ -1,6 +1,6 @@
 import { serviceRules } from '../rules/index.ts'
 import type { Policy } from '../rules/policy.ts'
-import { isLabelled, mayBeVirtualHost, namespaces, neverAsked } from './webhook-configurations.ts'
+import { isLabelled, mayBeVirtualHost, namespaces, neverAsked, notBeingDeleted } from './webhook-configurations.ts'
 
 /** What a ValidatingAdmissionPolicy of the chart is made of. */
 export type StaticPolicy = {
@@ -10,8 +10,6 @@ export type StaticPolicy = {
   namespaceSelectors: Record<string, object>
   rules: { rule: string; expression: string; message: string }[]
 }
-
-const notBeingDeleted = { name: 'not-being-deleted', expression: '!has(object.metadata.deletionTimestamp)' }
 
 const selector = (expressions: readonly object[]): object => ({
   matchExpressions: [neverAsked(undefined), ...expressions],
@@ -25,8 +23,11 @@ const selector = (expressions: readonly object[]): object => ({
  */
 export const staticPolicy = (): StaticPolicy => ({
   matchConditions: {
-    inferred: [notBeingDeleted, { name: 'virtual-host', expression: `${mayBeVirtualHost} || ${isLabelled('true')}` }],
-    labelled: [notBeingDeleted, { name: 'virtual-host', expression: isLabelled('true') }],
+    inferred: [
+      notBeingDeleted('object'),
+      { name: 'virtual-host', expression: `${mayBeVirtualHost} || ${isLabelled('true')}` },
+    ],
+    labelled: [notBeingDeleted('object'), { name: 'virtual-host', expression: isLabelled('true') }],
   },
   namespaceSelectors: { injected: selector(namespaces.injected), 'by-revision': selector(namespaces.revision) },
   rules: serviceRules.flatMap(({ id, finds, portInCEL }) => {

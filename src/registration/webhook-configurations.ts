@@ -104,6 +104,12 @@ const isController = [
   `|| request.userInfo.username == 'system:kube-controller-manager')`,
 ].join(' ')
 
+/** A deletion is finished by whatever finalizer it waits for, however wrong the object is, and is asked for once. */
+export const notBeingDeleted = (object: 'object' | 'oldObject'): V1MatchCondition => ({
+  name: 'not-being-deleted',
+  expression: `!has(${object}.metadata.deletionTimestamp)`,
+})
+
 /** What is asked in one hop of the API server: to whom, about what, and what failing to reach us means. */
 type Hop = {
   name: string
@@ -232,11 +238,7 @@ const webhook = (path: '/mutate' | '/validate', hop: Hop, registration: Registra
     clientConfig: clientConfig(path, registration),
     rules: hop.rules,
     namespaceSelector,
-    matchConditions: [
-      // A deletion is finished by whatever finalizer it waits for, however wrong the object is, and is asked for once.
-      { name: 'not-being-deleted', expression: `!has(${object}.metadata.deletionTimestamp)` },
-      hop.condition,
-    ],
+    matchConditions: [notBeingDeleted(object), hop.condition],
     matchPolicy: 'Equivalent',
     failurePolicy: failOpen ? 'Ignore' : hop.failurePolicy,
     admissionReviewVersions: ['v1'],

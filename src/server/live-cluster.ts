@@ -10,7 +10,7 @@ import { KubernetesClient } from '../kubernetes/client.ts'
 import { loadKubeConfig, ownNamespace } from '../kubernetes/config.ts'
 import { EventRecorder } from '../kubernetes/event-recorder.ts'
 import { LeaderElection } from '../kubernetes/leader-election.ts'
-import { hopsOf, trustedByAll } from '../registration/published.ts'
+import { trustedByAll } from '../registration/published.ts'
 import { presentConfigurations, Registrar, type RegistrarTimes } from '../registration/registrar.ts'
 import { type Endpoint, serverName } from '../registration/webhook-configurations.ts'
 import type { Policy } from '../rules/policy.ts'
@@ -92,7 +92,7 @@ const openRegistration = (
   const follower = new CertificateFollower({
     read: async (signal) => readTLSSecret(await client.get('Secret', secretName, signal), name),
     published: async (signal) =>
-      trustedByAll((await presentConfigurations(client, signal)).flatMap(({ object }) => hopsOf(object))),
+      trustedByAll((await presentConfigurations(client, signal)).flatMap(({ hops }) => hops)),
     use: (certificate) => {
       onCertificate(certificate)
       const notAfter = certificate.leaf.validToDate
