@@ -23,12 +23,23 @@ import { print, type Summary, summarize, table, target } from './statistics.ts'
 const sizes = [500, 5_000, 50_000]
 const warmUpRounds = 1_000
 const rounds = 5_000
+/** With empty caches. To empty them takes longer than the review. */
+const coldRounds = 1_000
 const wireRounds = 3_000
 /** It takes milliseconds a time. */
 const wildcardRounds = 200
 
-/** Whether each review is put as a dry run first, untimed: what it touches is in the processor's caches then, whatever the size. */
-const rehearse = process.argv.includes('--rehearse')
+/** 64 MiB, which is more than the caches of a processor hold. */
+const elsewhere = new Float64Array(2 ** 23)
+const numbersPerCacheLine = 8
+
+/**
+ * Leaves nothing of a cluster in the caches, of whatever size it is. So it is between two reviews of a server, with other processes on
+ * its machine; and a cluster of 500 that stays in the caches says nothing of how one of 50,000 would do by its size alone.
+ */
+const emptyCaches = (): void => {
+  for (let index = 0; index < elsewhere.length; index += numbersPerCacheLine) elsewhere[index] = index
+}
 
 /** p99 in milliseconds, and how much more the largest cluster may take than the smallest. */
 const targets = { mutate: 2, validate: 1, growth: 1.1 }
@@ -39,9 +50,14 @@ const webhooks = { mutate, validate }
 type Put = (webhook: Case['webhook'], body: string) => Promise<string>
 
 /** How long one answer takes, in milliseconds. Throws where it is not the expected one. */
-const time = async ({ name, webhook, expected, prepare }: Case, round: number, put: Put): Promise<number> => {
+const time = async (
+  { name, webhook, expected, prepare }: Case,
+  round: number,
+  put: Put,
+  before: () => void,
+): Promise<number> => {
   const { body, restore } = await prepare(round)
-  if (rehearse) await put(webhook, body.replace('"dryRun":false', '"dryRun":true'))
+  before()
   const started = performance.now()
   const answer = await put(webhook, body)
   const taken = performance.now() - started
@@ -71,68 +87,97 @@ const columns = ({ p50, p99, max, perSecond }: Summary): string[] => [
 /** One kind of review on one size of cluster. */
 type Lane = { review: Case; put: Put; samples: number[] }
 
-/**
- * One review of each lane a round, so that whatever disturbs disturbs all alike. The lanes of a group are compared: each is the first
- * as often as the others, since the first one finds the processor's caches full of something else.
- */
-const run = async (groups: readonly (readonly Lane[])[], warmUp: number, rounds: number): Promise<void> => {
+/** The lanes in an order that differs from round to round: what comes again and again, such as a collection of garbage, meets all. */
+const shuffled = (lanes: readonly Lane[]): Lane[] =>
+  lanes
+    .map((lane) => ({ lane, place: Math.random() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ lane }) => lane)
+
+/** One review of each lane a round, so that whatever disturbs disturbs all alike. `before` comes before each that is counted. */
+const run = async (
+  groups: readonly (readonly Lane[])[],
+  warmUp: number,
+  rounds: number,
+  before: () => void = () => {},
+): Promise<void> => {
   for (let round = 0; round < warmUp + rounds; round++) {
+    const isCounted = round >= warmUp
     for (const lanes of groups) {
-      for (let turn = 0; turn < lanes.length; turn++) {
-        const { review, put, samples } = lanes[(round + turn) % lanes.length] as Lane
-        const taken = await time(review, round, put)
-        if (round >= warmUp) samples.push(taken)
+      for (const { review, put, samples } of shuffled(lanes)) {
+        const taken = await time(review, round, put, isCounted ? before : () => {})
+        if (isCounted) samples.push(taken)
       }
     }
     await setImmediate()
   }
 }
 
-/** The rows of one kind of review on clusters of growing size, and what they are to be. */
-const report = (clusters: readonly ClusterInMemory[], lanes: readonly Lane[]) => {
-  const summaries = lanes.map(({ samples }) => summarize(samples))
-  const [first, last] = [summaries[0], summaries.at(-1)] as [Summary, Summary]
-  const { name, webhook } = (lanes[0] as Lane).review
-  const [smallest, largest] = [clusters[0]?.services, clusters.at(-1)?.services]
-  return {
-    rows: summaries.map((summary, index) => [
-      index === 0 ? name : '',
-      String(clusters[index]?.services),
-      ...columns(summary),
-    ]),
-    verdicts: [
-      target(`${name}: p99 with ${largest} Services`, last.p99, targets[webhook], ' ms'),
-      target(`${name}: p50 with ${largest} to p50 with ${smallest}`, last.p50 / first.p50, targets.growth, ''),
-    ],
-  }
-}
+const summaries = (lanes: readonly Lane[]): Summary[] => lanes.map(({ samples }) => summarize(samples))
 
-const benchInProcess = async (clusters: readonly ClusterInMemory[]): Promise<void> => {
-  const [smallest] = clusters
+const nameOf = (lanes: readonly Lane[]): string => (lanes[0] as Lane).review.name
+
+/** Lanes for each kind of review, one for each size of cluster. */
+const lanesFor = (clusters: readonly ClusterInMemory[]): { byCase: Lane[][]; wildcards: Lane[] } => {
   const lane = (cluster: ClusterInMemory, review: Case): Lane => ({ review, put: inProcess(cluster), samples: [] })
   const byCluster = clusters.map((cluster) => cluster.cases.map((review) => lane(cluster, review)))
   const byCase = (byCluster[0] ?? []).map((_, index) => byCluster.map((lanes) => lanes[index] as Lane))
-  const wildcards = clusters.map((cluster) => lane(cluster, cluster.wildcard))
+  return { byCase, wildcards: clusters.map((cluster) => lane(cluster, cluster.wildcard)) }
+}
+
+const benchInProcess = async (clusters: readonly ClusterInMemory[]): Promise<void> => {
+  const { byCase, wildcards } = lanesFor(clusters)
   // The same work whatever is in view: what its p99 has over its p50 is the machine's.
   const baseline: Lane = {
-    review: { ...((smallest as ClusterInMemory).cases.at(-1) as Case), expected: '' },
+    review: { ...((clusters[0] as ClusterInMemory).cases.at(-1) as Case), expected: '' },
     put: async (_webhook, body) => JSON.stringify(JSON.parse(body)),
     samples: [],
   }
   await run([[baseline], ...byCase], warmUpRounds, rounds)
   // By themselves: they leave so much garbage that it would be collected in the time of the others.
   await run([wildcards], wildcardRounds, wildcardRounds)
-  const reports = [...byCase, wildcards].map((lanes) => report(clusters, lanes))
-  const header = ['in process, milliseconds', 'Services', 'p50', 'p99', 'max', 'per second']
-  const rows = reports.flatMap(({ rows }) => rows)
-  print(
-    table(header, [
-      ['baseline: a VirtualService parsed and written', '', ...columns(summarize(baseline.samples))],
-      ...rows,
+  const groups = [...byCase, wildcards]
+  const rows = groups.flatMap((lanes) =>
+    summaries(lanes).map((summary, index) => [
+      index === 0 ? nameOf(lanes) : '',
+      String(clusters[index]?.services),
+      ...columns(summary),
     ]),
   )
+  print(
+    table(
+      ['in process, milliseconds', 'Services', 'p50', 'p99', 'max', 'per second'],
+      [['baseline: a VirtualService parsed and written', '', ...columns(summarize(baseline.samples))], ...rows],
+    ),
+  )
   print('')
-  for (const verdict of reports.flatMap(({ verdicts }) => verdicts)) print(verdict)
+  for (const lanes of groups) {
+    const { p99 } = summaries(lanes).at(-1) as Summary
+    const what = `${nameOf(lanes)}: p99 with ${clusters.at(-1)?.services} Services`
+    print(target(what, p99, targets[(lanes[0] as Lane).review.webhook], ' ms'))
+  }
+}
+
+/** How it grows with the cluster. */
+const benchGrowth = async (clusters: readonly ClusterInMemory[]): Promise<void> => {
+  const { byCase, wildcards } = lanesFor(clusters)
+  await run(byCase, 0, coldRounds, emptyCaches)
+  await run([wildcards], 0, wildcardRounds, emptyCaches)
+  const groups = [...byCase, wildcards]
+  const medians = groups.map((lanes) => summaries(lanes).map(({ p50 }) => p50))
+  print(
+    table(
+      ['caches emptied, milliseconds', ...clusters.map(({ services }) => `p50: ${services}`)],
+      groups.map((lanes, index) => [nameOf(lanes), ...(medians[index] ?? []).map(milliseconds)]),
+    ),
+  )
+  print('')
+  const [smallest, largest] = [clusters[0]?.services, clusters.at(-1)?.services]
+  for (const [index, lanes] of groups.entries()) {
+    const [first, last] = [medians[index]?.[0], medians[index]?.at(-1)] as [number, number]
+    const what = `${nameOf(lanes)}: p50 with ${largest} to p50 with ${smallest}`
+    print(target(what, last / first, targets.growth, ''))
+  }
 }
 
 const tlsOf = ({ cert, key }: { cert: string; key: string }) => ({ cert, key, minVersion: 'TLSv1.2' }) as const
@@ -202,6 +247,10 @@ print(`Node ${process.versions.node}, ${availableParallelism()} CPUs, ${process.
 const clusters = sizes.map(clusterInMemory)
 print(`${rounds} samples of each line after ${warmUpRounds} to warm up; ${wildcardRounds} of the wildcard\n`)
 await benchInProcess(clusters)
+print(
+  `\n${coldRounds} samples of each line, the processor's caches emptied before each; ${wildcardRounds} of the wildcard\n`,
+)
+await benchGrowth(clusters)
 print(`\n${wireRounds} samples of each line, one request at a time, ${sizes[1]} Services in view\n`)
 await benchOverLoopback(clusters[1] as ClusterInMemory)
 for (const cluster of clusters) cluster.assertUnchanged()

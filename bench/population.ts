@@ -72,7 +72,10 @@ const makePair = (namespace: string, name: string, destinations: readonly string
  * ServiceEntries come with any number.
  */
 export const populate = (services: number): Population => {
-  const namespaces = Array.from({ length: services / perNamespace }, (_, index) => `team-${index}`)
+  const namespaces = Array.from(
+    { length: services / perNamespace },
+    (_, index) => `team-${String(index).padStart(4, '0')}`,
+  )
   const taken = new Set<string>()
   const pairs: Pair[] = []
   const ordinary: Manifest[] = []

@@ -32,7 +32,7 @@ export type ClusterInMemory = {
  * As many virtual hosts are updated in turn, spread over the whole cluster: what the smallest has. The sizes of the view are to be
  * compared, and not how much of it fits into the caches of the processor.
  */
-const touched = 50
+const touched = 10
 
 const known = (manifest: object): KnownObject => {
   const object = parseObject(manifest)

@@ -106,8 +106,9 @@ const actionsFor = (
   const column = by === undefined ? 'other' : 'virtualHost'
   // Outside the mesh Istio's rules do not hold; taking somebody else's address is wrong everywhere.
   const inMesh = by !== undefined || isSelected(service.namespace, view)
+  const labels = labelsOf(service.namespace, view)
   const actionOf = ({ id, kinds }: Pick<Rule<never>, 'id' | 'kinds'>) =>
-    inMesh || kinds.includes('security') ? actionFor(policy, id, column, labelsOf(service.namespace, view)) : 'off'
+    inMesh || kinds.includes('security') ? actionFor(policy, id, column, labels) : 'off'
   return { by, actionOf }
 }
 

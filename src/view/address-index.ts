@@ -7,9 +7,12 @@ export type AddressHolder = Extract<KnownObject, { kind: 'IPAddress' | 'Service'
 /** Of the blocks in which addresses are counted. Of larger ones those that are full are told by their parts. */
 const countedBits = [4, 8, 12, 16]
 
-/** Of IPv4 a number, which is found faster. */
+/**
+ * Of IPv4 the bits that the addresses of the block share, after a one that tells how many these are: a number so small that a Map has it
+ * in its own table, which spares a cache miss for each that is looked at.
+ */
 const keyOf = ({ family, first, bits }: Block): string | number =>
-  family === 4 ? bits * 2 ** 32 + Number(first >> BigInt(bits)) : `${bits} ${first >> BigInt(bits)}`
+  family === 4 ? 2 ** (32 - bits) + (Number(first) >>> bits) : `${bits} ${first >> BigInt(bits)}`
 
 const addressesOf = ({ kind, object }: AddressHolder): ReadonlySet<string> => {
   if (kind === 'IPAddress') return new Set([object.name])

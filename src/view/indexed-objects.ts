@@ -1,20 +1,65 @@
 import type { NamespacedName } from '../api/metadata.ts'
 
+/** The keys of an object in an index. */
+type KeysOf<T> = (object: T) => readonly string[]
+
+/** Objects by the keys that a function gives each of them, in the order in which they came. */
+class Index<T> {
+  readonly #keysOf: KeysOf<T>
+  readonly #byKey = new Map<string, T[]>()
+
+  constructor(keysOf: KeysOf<T>) {
+    this.#keysOf = keysOf
+  }
+
+  under(key: string): T[] {
+    return this.#byKey.get(key)?.slice() ?? []
+  }
+
+  /** Puts an object in the place of what it was before; either is undefined where there was, or is, none. */
+  replace(before: T | undefined, after: T | undefined): void {
+    const added = new Set(after === undefined ? [] : this.#keysOf(after))
+    if (before !== undefined) {
+      // What stays is replaced and not deleted first: a Map of V8's keeps what was deleted in its chains until it is made anew.
+      for (const key of new Set(this.#keysOf(before)))
+        this.#replaceUnder(key, before, added.delete(key) ? after : undefined)
+    }
+    for (const key of added) this.#add(key, after as T)
+  }
+
+  #replaceUnder(key: string, before: T, after: T | undefined): void {
+    const keyed = this.#byKey.get(key) as T[]
+    const place = keyed.indexOf(before)
+    if (after !== undefined) keyed[place] = after
+    else if (keyed.length === 1) this.#byKey.delete(key)
+    else keyed.splice(place, 1)
+  }
+
+  #add(key: string, object: T): void {
+    const keyed = this.#byKey.get(key)
+    if (keyed === undefined) this.#byKey.set(key, [object])
+    else keyed.push(object)
+  }
+}
+
 /**
- * Objects by namespace and name, and by the keys that a function gives each of them. An index of one level would be a table as large
- * as the cluster, in which no two lookups are near each other: what is asked together mostly lies in one namespace.
+ * Objects by namespace and name, and by their keys in each index that is named. A table of all names would be as large as the cluster, and
+ * no two lookups in it near each other: what is asked together mostly lies in one namespace. For the same reason each index is a table of
+ * its own, so that what is seldom, such as wildcards, is looked for in a small one.
  */
-export class IndexedObjects<T extends NamespacedName> {
-  readonly #keysOf: (object: T) => readonly string[]
+export class IndexedObjects<T extends NamespacedName, Name extends string = never> {
   readonly #slim: (object: T) => T
   readonly #byNamespace = new Map<string, Map<string, T>>()
-  readonly #byKey = new Map<string, T[]>()
+  readonly #indexes: Readonly<Record<Name, Index<T>>>
+  readonly #all: readonly Index<T>[]
   #size = 0
 
   /** `slim` makes of each object what is kept of it. */
-  constructor(keysOf: (object: T) => readonly string[], slim: (object: T) => T = (object) => object) {
-    this.#keysOf = keysOf
+  constructor(indexes: Readonly<Record<Name, KeysOf<T>>>, slim: (object: T) => T = (object) => object) {
     this.#slim = slim
+    const made = Object.entries<KeysOf<T>>(indexes).map(([name, keysOf]) => [name, new Index(keysOf)] as const)
+    this.#indexes = Object.fromEntries(made) as Record<Name, Index<T>>
+    this.#all = made.map(([, index]) => index)
   }
 
   get({ namespace, name }: NamespacedName): T | undefined {
@@ -34,58 +79,33 @@ export class IndexedObjects<T extends NamespacedName> {
     return [...(this.#byNamespace.get(namespace)?.values() ?? [])]
   }
 
-  /** The objects that have this key. */
-  under(key: string): T[] {
-    return this.#byKey.get(key)?.slice() ?? []
+  /** The objects that have this key in an index. */
+  under(index: Name, key: string): T[] {
+    return this.#indexes[index].under(key)
   }
 
   /** Returns what it was before, and what is kept of what it is now. */
   put(given: T): { before: T | undefined; after: T } {
-    const object = this.#slim(given)
-    const { namespace, name } = object
+    const after = this.#slim(given)
+    const { namespace, name } = after
     const objects = this.#byNamespace.get(namespace) ?? new Map<string, T>()
-    const present = objects.get(name)
+    const before = objects.get(name)
     this.#byNamespace.set(namespace, objects)
-    objects.set(name, object)
-    const keys = new Set(this.#keysOf(object))
-    if (present === undefined) this.#size++
-    // What stays is replaced and not deleted first: a Map of V8's keeps what was deleted in its chains until it is made anew.
-    else this.#replace(present, object, keys)
-    for (const key of keys) {
-      const keyed = this.#byKey.get(key)
-      if (keyed === undefined) this.#byKey.set(key, [object])
-      else keyed.push(object)
-    }
-    return { before: present, after: object }
-  }
-
-  /** Puts an object in the place of another under the keys that both have, and takes these off `keys`. */
-  #replace(present: T, object: T, keys: Set<string>): void {
-    for (const key of new Set(this.#keysOf(present))) {
-      if (keys.delete(key)) {
-        const keyed = this.#byKey.get(key) as T[]
-        keyed[keyed.indexOf(present)] = object
-      } else {
-        this.#forget(present, key)
-      }
-    }
-  }
-
-  #forget(object: T, key: string): void {
-    const keyed = this.#byKey.get(key) as T[]
-    if (keyed.length === 1) this.#byKey.delete(key)
-    else keyed.splice(keyed.indexOf(object), 1)
+    objects.set(name, after)
+    if (before === undefined) this.#size++
+    for (const index of this.#all) index.replace(before, after)
+    return { before, after }
   }
 
   /** Returns what it was. */
   delete({ namespace, name }: NamespacedName): T | undefined {
     const objects = this.#byNamespace.get(namespace)
-    const present = objects?.get(name)
-    if (objects === undefined || present === undefined) return undefined
+    const before = objects?.get(name)
+    if (objects === undefined || before === undefined) return undefined
     this.#size--
     if (objects.size === 1) this.#byNamespace.delete(namespace)
     else objects.delete(name)
-    for (const key of new Set(this.#keysOf(present))) this.#forget(present, key)
-    return present
+    for (const index of this.#all) index.replace(before, undefined)
+    return before
   }
 }

@@ -1,4 +1,5 @@
 import { type AddressRange, type Block, mergeRanges, parseAddress, rangeAround } from '../api/address.ts'
+import type { DestinationRule } from '../api/destination-rule.ts'
 import type { IPAddress } from '../api/ip-address.ts'
 import type { Kind, KnownObject, Objects } from '../api/kinds.ts'
 import { formatName, type NamespacedName } from '../api/metadata.ts'
@@ -70,14 +71,42 @@ const delegatesOf = ({ namespace, routes }: VirtualService): NamespacedName[] =>
     delegate === undefined ? [] : [{ namespace: delegate.namespace || namespace, name: delegate.name }],
   )
 
-const portKey = (namespace: string, port: number, hasAddress: boolean): string =>
-  `${hasAddress ? 'address' : 'none'} ${namespace} ${port}`
+const portKey = (namespace: string, port: number): string => `${namespace} ${port}`
+
+/** Where virtual hosts are looked for by their ports. */
+const portKeys = (service: Service): string[] =>
+  mayBeVirtualHost(service) ? service.ports.map(({ port }) => portKey(service.namespace, port)) : []
+
+const hasAddress = ({ externalIPs }: Service): boolean => externalIPs.length > 0
+
+/** The indexes of what lists hosts. Wildcards are few, so that in a table of their own the many that a host has are soon not found. */
+type HostIndex = 'host' | 'wildcard'
+
+const hostIndexes = <T>(hostsOf: (object: T) => readonly string[]): Record<HostIndex, (object: T) => string[]> => ({
+  host: (object) => hostsOf(object).filter((host) => !isWildcard(host)),
+  wildcard: (object) => hostsOf(object).filter(isWildcard),
+})
+
+/** The one key under which the ServiceEntries with ranges are. */
+const withRanges = ''
+
+/** The indexes of each kind. */
+type Indexes = {
+  Namespace: never
+  Service: 'portWithAddress' | 'portWithoutAddress'
+  Endpoints: never
+  EndpointSlice: 'service'
+  IPAddress: 'service'
+  VirtualService: HostIndex | 'destination' | 'delegate'
+  DestinationRule: HostIndex
+  ServiceEntry: HostIndex | 'ranges'
+}
 
 /** Objects in memory, with an index for each question that rules ask. */
 export class ObjectStore implements ClusterView {
   readonly unlistedNamespacesSelected: boolean
   readonly #clusterDomain: string
-  readonly #objects: { readonly [K in Kind]: IndexedObjects<Objects[K]> }
+  readonly #objects: { readonly [K in Kind]: IndexedObjects<Objects[K], Indexes[K]> }
   readonly #addresses = new AddressIndex()
   /** What the ranges of all ServiceEntries cover together: nothing of most addresses. Undefined until it is asked for. */
   #covered: readonly AddressRange[] | undefined
@@ -92,12 +121,12 @@ export class ObjectStore implements ClusterView {
     const hostIn = (namespace: string) => (host: string) =>
       resolveShortName(host, namespace, clusterDomain).toLowerCase()
     this.#objects = {
-      Namespace: new IndexedObjects(() => []),
+      Namespace: new IndexedObjects({}),
       Service: new IndexedObjects(
-        (service) =>
-          mayBeVirtualHost(service)
-            ? service.ports.map(({ port }) => portKey(service.namespace, port, service.externalIPs.length > 0))
-            : [],
+        {
+          portWithAddress: (service) => (hasAddress(service) ? portKeys(service) : []),
+          portWithoutAddress: (service) => (hasAddress(service) ? [] : portKeys(service)),
+        },
         (service) => ({
           ...service,
           ports: ports.of(service.ports),
@@ -105,22 +134,24 @@ export class ObjectStore implements ClusterView {
           loadBalancerIPs: addresses.of(service.loadBalancerIPs),
         }),
       ),
-      Endpoints: new IndexedObjects(() => []),
-      EndpointSlice: new IndexedObjects(({ namespace, service }) => [`${namespace}/${service}`]),
-      IPAddress: new IndexedObjects(({ service }) => (service === undefined ? [] : [formatName(service)])),
-      VirtualService: new IndexedObjects((virtualService) => [
-        ...virtualService.hosts.map(hostIn(virtualService.namespace)).map((host) => `host ${host}`),
-        ...destinationsOf(virtualService)
-          .map(hostIn(virtualService.namespace))
-          .map((host) => `destination ${host}`),
-        ...delegatesOf(virtualService).map((delegate) => `delegate ${formatName(delegate)}`),
-      ]),
-      DestinationRule: new IndexedObjects(({ host, namespace }) => [hostIn(namespace)(host)]),
-      ServiceEntry: new IndexedObjects(({ hosts, ranges }) => [
-        ...hosts.map((host) => `host ${host.toLowerCase()}`),
+      Endpoints: new IndexedObjects({}),
+      EndpointSlice: new IndexedObjects({ service: ({ namespace, service }) => [`${namespace}/${service}`] }),
+      IPAddress: new IndexedObjects({
+        service: ({ service }) => (service === undefined ? [] : [formatName(service)]),
+      }),
+      VirtualService: new IndexedObjects({
+        ...hostIndexes(({ namespace, hosts }: VirtualService) => hosts.map(hostIn(namespace))),
+        destination: (virtualService) => destinationsOf(virtualService).map(hostIn(virtualService.namespace)),
+        delegate: (virtualService) => delegatesOf(virtualService).map(formatName),
+      }),
+      DestinationRule: new IndexedObjects(
+        hostIndexes(({ namespace, host }: DestinationRule) => [hostIn(namespace)(host)]),
+      ),
+      ServiceEntry: new IndexedObjects({
+        ...hostIndexes(({ hosts }: ServiceEntry) => hosts.map((host) => host.toLowerCase())),
         // Few entries have any, so that these are looked through one by one.
-        ...(ranges.length === 0 ? [] : ['ranges']),
-      ]),
+        ranges: ({ ranges }) => (ranges.length === 0 ? [] : [withRanges]),
+      }),
     }
   }
 
@@ -173,7 +204,9 @@ export class ObjectStore implements ClusterView {
   }
 
   *virtualHostCandidates(namespace: string, port: number) {
-    for (const hasAddress of [true, false]) yield* this.#objects.Service.under(portKey(namespace, port, hasAddress))
+    const key = portKey(namespace, port)
+    yield* this.#objects.Service.under('portWithAddress', key)
+    yield* this.#objects.Service.under('portWithoutAddress', key)
   }
 
   serviceEntries(host: string) {
@@ -185,8 +218,9 @@ export class ObjectStore implements ClusterView {
   }
 
   /** The objects that list a host, or a wildcard over it. */
-  #under<T extends NamespacedName>(objects: IndexedObjects<T>, host: string): T[] {
-    return [...new Set(withWildcards(host).flatMap((listed) => objects.under(`host ${listed}`)))]
+  #under<T extends NamespacedName>(objects: Pick<IndexedObjects<T, HostIndex>, 'under'>, host: string): T[] {
+    const listed = withWildcards(host)
+    return [...new Set(listed.flatMap((one) => objects.under(isWildcard(one) ? 'wildcard' : 'host', one)))]
   }
 
   virtualService(name: NamespacedName) {
@@ -194,7 +228,7 @@ export class ObjectStore implements ClusterView {
   }
 
   virtualServicesWithDelegate(name: NamespacedName) {
-    return this.#objects.VirtualService.under(`delegate ${formatName(name)}`)
+    return this.#objects.VirtualService.under('delegate', formatName(name))
   }
 
   virtualServices(host: string) {
@@ -202,11 +236,11 @@ export class ObjectStore implements ClusterView {
   }
 
   virtualServicesTo(host: string) {
-    return this.#objects.VirtualService.under(`destination ${host}`)
+    return this.#objects.VirtualService.under('destination', host)
   }
 
   destinationRules(host: string) {
-    return withWildcards(host).flatMap((listed) => this.#objects.DestinationRule.under(listed))
+    return this.#under(this.#objects.DestinationRule, host)
   }
 
   endpoints(service: NamespacedName) {
@@ -214,7 +248,7 @@ export class ObjectStore implements ClusterView {
   }
 
   endpointSlices(service: NamespacedName) {
-    return this.#objects.EndpointSlice.under(formatName(service))
+    return this.#objects.EndpointSlice.under('service', formatName(service))
   }
 
   claim(address: string): Holder | undefined {
@@ -228,14 +262,16 @@ export class ObjectStore implements ClusterView {
   }
 
   claimsOf(service: NamespacedName): readonly string[] {
-    return this.#objects.IPAddress.under(formatName(service)).map(({ name }) => name)
+    return this.#objects.IPAddress.under('service', formatName(service)).map(({ name }) => name)
   }
 
   /** The ranges of ServiceEntries that hold all from `first` to `last`. */
   *#ranges(family: 4 | 6, first: bigint, last: bigint): Generator<{ entry: ServiceEntry; range: AddressRange }> {
-    this.#covered ??= mergeRanges(this.#objects.ServiceEntry.under('ranges').flatMap(({ ranges }) => ranges))
+    this.#covered ??= mergeRanges(
+      this.#objects.ServiceEntry.under('ranges', withRanges).flatMap(({ ranges }) => ranges),
+    )
     if (rangeAround(this.#covered, { family, value: first }) === undefined) return
-    for (const entry of this.#objects.ServiceEntry.under('ranges')) {
+    for (const entry of this.#objects.ServiceEntry.under('ranges', withRanges)) {
       const range = rangeAround(entry.ranges, { family, value: first })
       if (range !== undefined && last <= range.last) yield { entry, range }
     }

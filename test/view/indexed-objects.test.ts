@@ -7,7 +7,7 @@ type Item = { namespace: string; name: string; keys: string[] }
 const item = (name: string, ...keys: string[]): Item => ({ namespace: 'shop', name, keys })
 
 const filled = (...items: Item[]) => {
-  const objects = new IndexedObjects<Item>(({ keys }) => keys)
+  const objects = new IndexedObjects<Item, 'key'>({ key: ({ keys }) => keys })
   for (const object of items) objects.put(object)
   return objects
 }
@@ -24,9 +24,9 @@ t.test('an object is found by its name', async (t) => {
 
 t.test('objects are found by each of their keys, in the order in which they came', async (t) => {
   const objects = filled(item('b', 'x', 'y'), item('a', 'x'), item('c'))
-  t.strictSame(names(objects.under('x')), ['b', 'a'])
-  t.strictSame(names(objects.under('y')), ['b'])
-  t.strictSame(names(objects.under('z')), [])
+  t.strictSame(names(objects.under('key', 'x')), ['b', 'a'])
+  t.strictSame(names(objects.under('key', 'y')), ['b'])
+  t.strictSame(names(objects.under('key', 'z')), [])
   t.strictSame(names(objects.all()), ['b', 'a', 'c'])
 })
 
@@ -38,45 +38,45 @@ t.test('objects are found by their namespace', async (t) => {
 })
 
 t.test('of an object is kept what is made of it', async (t) => {
-  const objects = new IndexedObjects<Item>(
-    ({ keys }) => keys,
-    (one) => ({ ...one, keys: one.keys.slice(1) }),
-  )
+  const objects = new IndexedObjects<Item, 'key'>({ key: ({ keys }) => keys }, (one) => ({
+    ...one,
+    keys: one.keys.slice(1),
+  }))
   objects.put(item('a', 'x', 'y'))
   t.strictSame(objects.get(item('a')), item('a', 'y'))
-  t.strictSame(names(objects.under('x')), [])
-  t.strictSame(names(objects.under('y')), ['a'])
+  t.strictSame(names(objects.under('key', 'x')), [])
+  t.strictSame(names(objects.under('key', 'y')), ['a'])
 })
 
 t.test('an object with a key twice is found once', async (t) => {
-  t.strictSame(names(filled(item('a', 'x', 'x')).under('x')), ['a'])
+  t.strictSame(names(filled(item('a', 'x', 'x')).under('key', 'x')), ['a'])
 })
 
 t.test('an object that is put again replaces itself, keys and all', async (t) => {
   const objects = filled(item('a', 'x', 'y'), item('a', 'y', 'z'))
   t.strictSame(names(objects.all()), ['a'])
-  t.strictSame(objects.under('x'), [])
-  t.strictSame(objects.under('y'), [item('a', 'y', 'z')])
-  t.strictSame(names(objects.under('z')), ['a'])
+  t.strictSame(objects.under('key', 'x'), [])
+  t.strictSame(objects.under('key', 'y'), [item('a', 'y', 'z')])
+  t.strictSame(names(objects.under('key', 'z')), ['a'])
 })
 
 t.test('an object that is deleted is gone, the others stay', async (t) => {
   const objects = filled(item('a', 'x'), item('b', 'x'))
   objects.delete({ namespace: 'shop', name: 'a' })
   t.equal(objects.get(item('a')), undefined)
-  t.strictSame(names(objects.under('x')), ['b'])
+  t.strictSame(names(objects.under('key', 'x')), ['b'])
   t.strictSame(names(objects.all()), ['b'])
 })
 
 t.test('deleting what is not there changes nothing', async (t) => {
   const objects = filled(item('a', 'x'))
   objects.delete({ namespace: 'test', name: 'a' })
-  t.strictSame(names(objects.under('x')), ['a'])
+  t.strictSame(names(objects.under('key', 'x')), ['a'])
 })
 
 t.test('what was asked for does not change afterwards', async (t) => {
   const objects = filled(item('a', 'x'))
-  const before = objects.under('x')
+  const before = objects.under('key', 'x')
   objects.put(item('b', 'x'))
   t.strictSame(names(before), ['a'])
 })
@@ -92,7 +92,7 @@ const change = fc.record({ operation: fc.constantFrom('put', 'delete'), object: 
 t.test('whatever is put and deleted, the index says what a look at all of it says', async () => {
   fc.assert(
     fc.property(fc.array(change, { maxLength: 30 }), (changes) => {
-      const objects = new IndexedObjects<Item>(({ keys }) => keys)
+      const objects = new IndexedObjects<Item, 'key'>({ key: ({ keys }) => keys })
       const expected = new Map<string, Item>()
       for (const { operation, object } of changes) {
         const name = `${object.namespace}/${object.name}`
@@ -109,7 +109,8 @@ t.test('whatever is put and deleted, the index says what a look at all of it say
         set(objects.all()) === set(expected.values()) &&
         objects.size === expected.size &&
         ['x', 'y', 'z', '__proto__', 'constructor'].every(
-          (key) => set(objects.under(key)) === set([...expected.values()].filter(({ keys }) => keys.includes(key))),
+          (key) =>
+            set(objects.under('key', key)) === set([...expected.values()].filter(({ keys }) => keys.includes(key))),
         )
       )
     }),
@@ -124,7 +125,7 @@ t.test('what was put and deleted leaves nothing behind', async () => {
       return (
         [...objects.all()].length === 0 &&
         objects.size === 0 &&
-        items.every(({ keys }) => keys.every((key) => objects.under(key).length === 0))
+        items.every(({ keys }) => keys.every((key) => objects.under('key', key).length === 0))
       )
     }),
   )
