@@ -94,7 +94,7 @@ const shuffled = (lanes: readonly Lane[]): Lane[] =>
     .sort((a, b) => a.place - b.place)
     .map(({ lane }) => lane)
 
-/** One review of each lane a round, so that whatever disturbs disturbs all alike. `before` comes before each that is counted. */
+/** One review of each lane a round, so that whatever disturbs disturbs all alike. `before` comes before each. */
 const run = async (
   groups: readonly (readonly Lane[])[],
   warmUp: number,
@@ -102,11 +102,10 @@ const run = async (
   before: () => void = () => {},
 ): Promise<void> => {
   for (let round = 0; round < warmUp + rounds; round++) {
-    const isCounted = round >= warmUp
     for (const lanes of groups) {
       for (const { review, put, samples } of shuffled(lanes)) {
-        const taken = await time(review, round, put, isCounted ? before : () => {})
-        if (isCounted) samples.push(taken)
+        const taken = await time(review, round, put, before)
+        if (round >= warmUp) samples.push(taken)
       }
     }
     await setImmediate()

@@ -29,8 +29,8 @@ export type ClusterInMemory = {
 }
 
 /**
- * As many virtual hosts are updated in turn, spread over the whole cluster: what the smallest has. The sizes of the view are to be
- * compared, and not how much of it fits into the caches of the processor.
+ * As many virtual hosts, each in a namespace of its own, are updated in turn, spread over the whole cluster: the smallest has as many
+ * namespaces. The sizes of the view are to be compared, and not how much of it fits into the caches of the processor.
  */
 const touched = 10
 
