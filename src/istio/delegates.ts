@@ -111,16 +111,16 @@ export const fieldInDelegate = (field: string, delegate: NamespacedName): string
 
 /** A route of a delegate, as part of its root: its fields are told with the delegate's name. */
 const mergeRoute = (root: Route, leaf: Route, delegate: NamespacedName): Route | undefined => {
-  const matches = mergeMatches(root.matches, leaf.matches)
-  if (matches === undefined) return undefined
   const within = (field: string) => fieldInRoot(root.field, delegate, field)
   const placed = <T extends { field: string }>(one: T): T => ({ ...one, field: within(one.field) })
+  const matches = mergeMatches(root.matches, leaf.matches.map(placed))
+  if (matches === undefined) return undefined
   const mirrors = leaf.mirrors.length > 0 ? leaf.mirrors.map(placed) : root.mirrors
   return {
     ...leaf,
     field: within(leaf.field),
     name: joined(root.name, leaf.name),
-    matches: leaf.matches.length === 0 ? root.matches : matches.map(placed),
+    matches,
     destinations: leaf.destinations.map(placed),
     mirrors,
     answers: leaf.answers || root.answers,

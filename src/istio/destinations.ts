@@ -44,7 +44,7 @@ export type DestinationEmission = {
 
 /** Whether a dotted name of two labels, such as `orders.shop`, means a Service: only if its second label is a namespace. */
 export const meansService = (host: string, means: NamespacedName, owner: NamespacedName, view: ClusterView): boolean =>
-  host.toLowerCase().replace(/\.$/, '').split('.').length !== 2 ||
+  host.replace(/\.$/, '').split('.').length !== 2 ||
   means.namespace === owner.namespace ||
   view.namespace(means.namespace) !== undefined ||
   view.service(means) !== undefined

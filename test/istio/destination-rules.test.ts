@@ -87,6 +87,8 @@ t.test('a short host is resolved where the rule stands, and a dotted one is read
   t.strictSame(subsetsFor(anyPodIn('stock'), destinationRule('a', 'read', subsets('v1'), inNamespace('stock'))), [])
   t.strictSame(subsetsFor(client, destinationRule('a', 'read.shop', subsets('v1'))), [])
   t.strictSame(subsetsFor(client, destinationRule('a', 'Read.shop.svc.cluster.local', subsets('v1'))), [])
+  t.strictSame(subsetsFor(client, destinationRule('a', '*.shop.svc.cluster.local', subsets('v1'))), ['v1'])
+  t.strictSame(subsetsFor(client, destinationRule('a', '*.Shop.svc.cluster.local', subsets('v1'))), [])
 })
 
 t.test('rules of one namespace and host are merged, if they are exported alike', async (t) => {
@@ -124,11 +126,12 @@ t.test('a rule with a workloadSelector is for these Pods of its own namespace', 
     t.strictSame(subsetsFor(anyPodIn('shop'), ...rules), ['all', 'front'], 'some Pod there may have it')
   }
   t.strictSame(subsetsFor(anyPodIn('stock'), rule('front', { ...selecting('front'), exportTo: ['*'] })), [])
-  t.strictSame(
-    subsetsFor(pod('back'), rule('front', selecting('front')), rule('back', selecting('back'))),
-    ['back'],
-    'those for other Pods are not merged',
-  )
+  for (const app of ['front', 'back'])
+    t.strictSame(
+      subsetsFor(pod(app), rule('front', selecting('front')), rule('back', selecting('back'))),
+      [app],
+      'those for other Pods are not merged',
+    )
   t.strictSame(
     subsetsFor(pod('front'), rule('a', selecting('front')), rule('b', selecting('front'))),
     ['a', 'b'],

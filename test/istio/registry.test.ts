@@ -48,6 +48,10 @@ t.test('a Service comes before any ServiceEntry of its host, which only adds lis
   )
   t.equal(show(registry.get(orders)), `${orders} of shop/orders: HTTP:3111 HTTP:8080`)
   t.strictSame(registry.get(orders)?.clusterPorts, [3111])
+  const ofPayments = entry('a', [orders], {}, { namespace: 'payments' })
+  const from = (namespace: string) => show(registryFrom(namespace, service('orders'), ofPayments).get(orders))
+  t.equal(from('stock'), `${orders} of shop/orders: HTTP:3111`)
+  t.equal(from('payments'), `${orders} of payments/a: HTTP:8080`, 'but where the client’s own namespace has one')
 })
 
 t.test('which ServiceEntry has a host that several list', async (t) => {

@@ -670,8 +670,38 @@ check('virtualservice-route-unreachable', [
     { http: [...['a', 'b'].map((app) => ({ match: [{ ...pathA, sourceLabels: { app } }], ...toRead })), toRead] },
     [],
   ],
+  [
+    'for the same callers, by the same labels in another order',
+    {
+      http: [
+        { match: [{ ...pathA, sourceLabels: { app: 'a', tier: 'b' } }], ...toRead },
+        { match: [{ ...pathA, sourceLabels: { tier: 'b', app: 'a' } }], ...toRead },
+        toRead,
+      ],
+    },
+    [repeated('spec.http[1].match[0]')],
+  ],
+  [
+    'what gets no request for another reason',
+    { http: [...[1, 2].map(() => ({ match: [{ ...pathA, port: 9 }], ...toRead })), toRead] },
+    [0, 1].map(
+      (index) =>
+        `deny virtualservice-match-port spec.http[${index}].match[0].port: no host has port 9. Fix: write a port of the hosts (3111), or leave it out to match them all`,
+    ),
+  ],
   ['the order that was meant', { http: [{ match: [pathA], ...toRead }, toRead] }, []],
 ])
+
+t.test('a route that never gets a request is known again by its name, else by its match', async (t) => {
+  const twice = (rest: object) =>
+    [pathA, pathB].flatMap((match) => [1, 2].map(() => ({ match: [match], ...rest, ...toRead })))
+  const about = (rest: object) => judged({ http: [...twice(rest), toRead] }).map(({ about }) => about)
+  t.strictSame(about({ name: 'a' }), ['a', 'a'])
+  t.strictSame(
+    about({}),
+    [pathA, pathB].map((match) => JSON.stringify(match)),
+  )
+})
 
 const subset = (name: string) => ({ http: [{ route: [destination(read, 3100, { subset: name })] }] })
 const noSubset = (name: string, has: string) =>
@@ -822,6 +852,16 @@ t.test('a delegate is judged as part of the roots that use it', async (t) => {
     1,
     'two use it',
   )
+  const fromShop = delegating([{ port: 3111 }], { name: 'orders', namespace: 'shop' })
+  const inMesh = root('a', fromShop)
+  const offMesh = { ...root('b', fromShop), metadata: { name: 'b', namespace: 'off-mesh' } }
+  for (const roots of [
+    [inMesh, offMesh],
+    [offMesh, inMesh],
+  ])
+    t.strictSame(judge(toNobody, ...roots, { ...meshNamespace('off-mesh'), metadata: { name: 'off-mesh' } }), [
+      finding('a'),
+    ])
   t.strictSame(
     judge({}, root('root', { hosts: [orders, 'nobody'], ...asRoutes })),
     [],
