@@ -197,6 +197,9 @@ check('virtualservice-host-form', [
   ],
 ])
 
+const sidecarsOwn = (index: number, port: number) =>
+  `deny virtualservice-match-port spec.http[0].match[${index}].port: port ${port} is one that sidecars use themselves. Fix: give the host another port, and write that one here`
+
 const match80 = { hosts: [orders], http: [{ match: [{ port: 80 }, { port: 3111 }], ...toRead }] }
 
 check('virtualservice-match-port', [
@@ -212,6 +215,24 @@ check('virtualservice-match-port', [
     { ...match80, hosts: [orders, host('eighty')] },
     [],
     { objects: [service('eighty', { ...selecting, ports: [http(80)] })] },
+  ],
+  [
+    'an HTTP port that sidecars use themselves, of a ServiceEntry',
+    { hosts: ['pay.test'], http: [{ match: [{ port: 15001 }], ...toRead }] },
+    [sidecarsOwn(0, 15001)],
+    { objects: [entryFor('pay', { hosts: ['pay.test'], ports: [{ number: 15001, name: 'http', protocol: 'HTTP' }] })] },
+  ],
+  [
+    'one of a Service beside another',
+    { hosts: [host('odd')], http: [{ match: [{ port: 3111 }, { port: 15021 }], ...toRead }] },
+    [sidecarsOwn(1, 15021)],
+    { objects: [service('odd', { ports: [http(3111), http(15021)] })] },
+  ],
+  [
+    'a TCP one',
+    { hosts: ['pay.test'], http: undefined, tcp: [{ match: [{ port: 15001 }], ...toRead }] },
+    [],
+    { objects: [entryFor('pay', { hosts: ['pay.test'], ports: [{ number: 15001, name: 'tcp', protocol: 'TCP' }] })] },
   ],
 ])
 
@@ -587,7 +608,7 @@ check('virtualservice-port-unrouted', [
   ['all that are kept for some callers', atTwo({ sourceNamespace: 'payments' }), []],
   [
     'a port that Istio keeps for itself, and one of UDP',
-    { hosts: [host('odd')], http: [{ match: [{ port: 3111 }, { port: 15021 }], ...toRead }] },
+    { hosts: [host('odd')], http: [{ match: [{ port: 3111 }], ...toRead }] },
     [],
     {
       objects: [service('odd', { ports: [http(3111), http(15021), { name: 'dns', port: 53, protocol: 'UDP' }] })],
