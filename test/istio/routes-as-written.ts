@@ -125,9 +125,27 @@ const sentTo = (
 
 type Port = { port: number; name?: string }
 
-/** The ports of the hosts as their Services and ServiceEntries say. */
-const portsOf = (host: string, { objects, domain }: Circumstances): number[] =>
-  objects.flatMap(({ kind, metadata, spec }): number[] => {
+/**
+ * Whether an object is exported to the client's namespace. What is not may be given a stray virtual host by a VirtualService with another
+ * host; nobody should count on that.
+ */
+const isExported = (manifest: Manifest, client: Client): boolean => {
+  const { kind, metadata } = manifest
+  const annotation = new Fields(metadata).stringMap('annotations').get('networking.istio.io/exportTo')
+  const exportTo = kind === 'Service' ? annotation?.split(',') : new Fields(manifest).object('spec').strings('exportTo')
+  const isOwn = metadata.namespace === client.namespace
+  return (
+    exportTo === undefined ||
+    exportTo.length === 0 ||
+    exportTo.some((one) => one === '*' || one === client.namespace || (one === '.' && isOwn))
+  )
+}
+
+/** The ports of the hosts as those Services and ServiceEntries say that the client may know. */
+const portsOf = (host: string, { objects, domain, client }: Circumstances): number[] =>
+  objects.flatMap((manifest): number[] => {
+    const { kind, metadata, spec } = manifest
+    if (!isExported(manifest, client)) return []
     const { ports = [], hosts = [] } = (spec ?? {}) as { ports?: (Port & { number?: number })[]; hosts?: string[] }
     const isIt =
       kind === 'Service'
@@ -169,6 +187,20 @@ const hasNoListener = (host: string, { objects, domain }: Circumstances): boolea
       `${metadata.name}.${metadata.namespace}.svc.${domain}` === host,
   )
 
+/**
+ * Whether a ServiceEntry without address has the port for a protocol in which servers speak first: Istio drops one of the two listeners on
+ * 0.0.0.0, and of that nothing is said either.
+ */
+const isContested = (port: number, { objects }: Circumstances): boolean =>
+  objects.some(({ kind, spec }) => {
+    const { ports = [], addresses = [] } = (spec ?? {}) as {
+      ports?: { number?: number; protocol?: string }[]
+      addresses?: string[]
+    }
+    const isIt = ports.some(({ number, protocol = '' }) => number === port && /^(mongo|mysql)$/i.test(protocol))
+    return kind === 'ServiceEntry' && addresses.length === 0 && isIt
+  })
+
 /** What of a VirtualService does not work as written for a client, as sentences. */
 export type Failures = {
   /** Whether all routes are for the client, and not for the sidecars of others only. */
@@ -200,7 +232,10 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   const failures: Failures = { concerned: true, whole: [], partial: [] }
   // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
   const hasGateways = spec.strings('gateways').some((gateway) => gateway !== 'mesh')
-  const maybeElsewhere = (host: string) => hasGateways || hasNoListener(host, circumstances)
+  const maybeElsewhere = (host: string) =>
+    hasGateways ||
+    hasNoListener(host, circumstances) ||
+    portsOf(host.toLowerCase(), circumstances).some((port) => isContested(port, circumstances))
   const served = new Set<string>()
   const closed = new Set<string>()
   let isForAny = false
