@@ -89,10 +89,9 @@ const mergeMatch = (root: Match, leaf: Match): Match => {
   }
 }
 
-/** Istio 1.31 pilot/pkg/model/virtualservice.go, mergeHTTPMatchRequests. Undefined where they contradict each other. */
+/** Istio 1.31 pilot/pkg/model/virtualservice.go, mergeHTTPMatchRequests, of a delegate's route that has matches. Undefined where they contradict each other. */
 const mergeMatches = (root: readonly Match[], leaf: readonly Match[]): readonly Match[] | undefined => {
   if (root.length === 0) return leaf
-  if (leaf.length === 0) return root
   const merged = leaf.map((one) =>
     root.filter((other) => !contradicts(other, one)).map((other) => mergeMatch(other, one)),
   )
@@ -113,7 +112,7 @@ export const fieldInDelegate = (field: string, delegate: NamespacedName): string
 const mergeRoute = (root: Route, leaf: Route, delegate: NamespacedName): Route | undefined => {
   const within = (field: string) => fieldInRoot(root.field, delegate, field)
   const placed = <T extends { field: string }>(one: T): T => ({ ...one, field: within(one.field) })
-  const matches = mergeMatches(root.matches, leaf.matches.map(placed))
+  const matches = leaf.matches.length === 0 ? root.matches : mergeMatches(root.matches, leaf.matches)?.map(placed)
   if (matches === undefined) return undefined
   const mirrors = leaf.mirrors.length > 0 ? leaf.mirrors.map(placed) : root.mirrors
   return {

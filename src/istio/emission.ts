@@ -83,8 +83,15 @@ export type RouteEmission = {
    * on ports that another VirtualService took, or an earlier route takes all. `unknown` where a host that this cluster cannot show may
    * carry it, `reserved` where only a port would that Istio leaves out.
    */
-  dropped: 'host' | 'port' | 'class' | 'gateway' | 'source' | 'taken' | 'shadowed' | 'reserved' | 'unknown' | undefined
+  dropped: Dropped | undefined
 }
+
+type Dropped = 'host' | 'port' | 'class' | 'gateway' | 'source' | 'taken' | 'shadowed' | 'reserved' | 'unknown'
+
+const brokenReasons: ReadonlySet<Dropped | undefined> = new Set<Dropped>(['host', 'port', 'class', 'reserved'])
+
+/** Whether it is emitted nowhere for a reason that nobody can mean, unless it is meant for another gateway. */
+export const isBroken = ({ dropped }: RouteEmission): boolean => brokenReasons.has(dropped)
 
 /** The protocols of routes that a port carries. */
 export const protocolsOf: Readonly<Record<PortClass, readonly Protocol[]>> = {
@@ -263,8 +270,8 @@ const emitMatch = (
   const isCarried = isStray || (listener === undefined ? all.length > 0 : listener.carries.has(protocol))
   if (!isCarried) {
     if (listener === undefined ? listeners.isTaken(protocol) : listener.taken.has(protocol)) return dropped('taken')
-    if (listener?.reserved) return dropped('reserved')
-    return dropped(unseen ? 'unknown' : 'class')
+    if (unseen) return dropped('unknown')
+    return dropped(listener?.reserved && protocol === 'http' ? 'reserved' : 'class')
   }
   const left = wanted === undefined ? free : open[protocol].has(wanted) ? [wanted] : []
   if (protocol !== 'tls' || match === undefined) {
@@ -356,7 +363,7 @@ export const emit = (
     const emitted = portsOfAny(matches)
     // What no sidecar is given may still be what a gateway is given. Without other gateways it is broken anyway, and its
     // destinations are judged as well, so that all that is wrong is said at once: on the ports that its hosts have.
-    const broken = matches.some(({ dropped }) => dropped === 'host' || dropped === 'port' || dropped === 'class')
+    const broken = matches.some(isBroken)
     const unknown = matches.some(({ dropped }) => dropped === 'unknown')
     if (emitted.length === 0 && (otherGateways.length > 0 || !(broken || unknown))) continue
     for (const destination of [...route.destinations, ...route.mirrors]) {

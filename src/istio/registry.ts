@@ -5,6 +5,7 @@ import type { ServiceEntry } from '../api/service-entry.ts'
 import type { ClusterView } from '../view/view.ts'
 import type { Client } from './client.ts'
 import { isWildcard, type Mesh, matchesHost, parseServiceHost, serviceHost } from './hosts.ts'
+import { isLeftOut } from './ports.ts'
 import { isHttp2Protocol, type PortClass, portClass, protocolClass, speaksHttp2 } from './protocol.ts'
 import { type Exported, isPublic, isVisible, namespacesIn, visibilityFrom } from './visibility.ts'
 
@@ -50,16 +51,13 @@ const portsOf = ({ ports }: ServiceEntry): MeshPort[] =>
     isHttp2: isHttp2Protocol(port.protocol),
   }))
 
-/** The ports of all of these, of a number that several have the first. */
+const hasListener = (port: MeshPort): boolean => port.class !== 'UDP' && !isLeftOut(port)
+
+/** The ports of all of these, of a number that several have the first that has a listener. */
 const merged = (lists: readonly (readonly MeshPort[])[]): MeshPort[] =>
-  [
-    ...new Map(
-      lists
-        .flat()
-        .reverse()
-        .map((port) => [port.number, port]),
-    ).values(),
-  ].reverse()
+  [...Map.groupBy(lists.flat(), ({ number }) => number).values()].map(
+    (same) => same.find(hasListener) ?? (same[0] as MeshPort),
+  )
 
 /** Istio 1.31 pilot/pkg/model/sidecar.go, canMergeServices; entries that select workloads by other labels are taken for alike. */
 const canMerge = (a: ServiceEntry, b: ServiceEntry): boolean =>

@@ -38,13 +38,16 @@ export const virtualServiceMatchPort: Rule<VirtualServiceSubject> = {
           },
         ]
       if (dropped === 'port') return [{ ...absent, mismatch: true, reason }]
+      const [owner, ...others] = emission.targets.filter(({ ports }) =>
+        ports.some(({ number }) => number === match.port),
+      )
       return [
         {
           ...common,
           mismatch: true,
           problem: `port ${match.port} is one that sidecars use themselves`,
-          reason: `Istio makes no listener of it: ${reason}`,
-          fix: 'give the host another port, and write that one here',
+          reason: `Istio makes no HTTP listener of it: ${reason}`,
+          fix: `give ${others.length > 0 ? 'its hosts' : owner?.host} another port, and write that one here`,
         },
       ]
     })

@@ -1,7 +1,7 @@
 import { sameName } from '../api/metadata.ts'
 import type { VirtualService } from '../api/virtual-service.ts'
 import { isOnMesh } from '../istio/client.ts'
-import type { Emission } from '../istio/emission.ts'
+import { type Emission, isBroken } from '../istio/emission.ts'
 import { isVisible } from '../istio/visibility.ts'
 import type { Rule, VirtualServiceSubject } from './rule.ts'
 import { virtualHostBy } from './virtual-host.ts'
@@ -9,7 +9,7 @@ import { virtualHostBy } from './virtual-host.ts'
 /** What another rule tells: the ports on which it leaves callers without a route need no second finding. */
 const isToldOtherwise = ({ routes, delegations }: Emission): boolean =>
   delegations.length > 0 ||
-  routes.some(({ dropped }) => dropped === 'port' || dropped === 'class') ||
+  routes.some(isBroken) ||
   (routes.length > 0 && routes.every(({ dropped }) => dropped === 'gateway'))
 
 const hasRouteFor = (port: number, { routes }: VirtualService): boolean =>

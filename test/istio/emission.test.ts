@@ -533,15 +533,16 @@ t.test(
 )
 
 t.test('an HTTP port that Istio keeps for itself carries nothing, a TCP port of that number does', async (t) => {
-  const kept = (name: 'http' | 'tcp') => {
+  const kept = (name: 'http' | 'tcp', routes: 'http' | 'tcp' = name) => {
     const store = new ObjectStore({ clusterDomain: mesh.clusterDomain, unlistedNamespacesSelected: true })
     const text = `{ apiVersion: v1, kind: Service, metadata: { namespace: shop, name: kept }, spec: { ports: [{ name: ${name}, port: 15021 }] } }`
     for (const object of parseManifests(text, 'kept.yaml')) store.put(object)
-    const spec = { hosts: ['kept'], [name]: [{ ...anyRoute[0], match: [{ port: 15021 }] }] }
-    const { routes, ports } = emit(parseVirtualService({ metadata: { namespace: 'shop' }, spec }), client, store, mesh)
-    return [...routes.map((one) => one.dropped ?? one.ports.join()), ...Object.values(ports).flat()]
+    const spec = { hosts: ['kept'], [routes]: [{ ...anyRoute[0], match: [{ port: 15021 }] }] }
+    const emission = emit(parseVirtualService({ metadata: { namespace: 'shop' }, spec }), client, store, mesh)
+    return [...emission.routes.map((one) => one.dropped ?? one.ports.join()), ...Object.values(emission.ports).flat()]
   }
   t.strictSame(kept('http'), ['reserved'])
+  t.strictSame(kept('http', 'tcp'), ['class'], 'nor would it a tcp route')
   t.strictSame(kept('tcp'), ['15021', 15021])
 })
 

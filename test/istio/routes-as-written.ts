@@ -132,7 +132,10 @@ type Port = { port: number; name?: string }
 const isExported = (manifest: Manifest, client: Client): boolean => {
   const { kind, metadata } = manifest
   const annotation = new Fields(metadata).stringMap('annotations').get('networking.istio.io/exportTo')
-  const exportTo = kind === 'Service' ? annotation?.split(',') : new Fields(manifest).object('spec').strings('exportTo')
+  const exportTo =
+    kind === 'Service'
+      ? annotation?.split(',').flatMap((one) => one.trim() || [])
+      : new Fields(manifest).object('spec').strings('exportTo')
   const isOwn = metadata.namespace === client.namespace
   return (
     exportTo === undefined ||
@@ -232,12 +235,11 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   const failures: Failures = { concerned: true, whole: [], partial: [] }
   // What sidecars are not given may be meant for another gateway, whose hosts and ports nobody here knows.
   const hasGateways = spec.strings('gateways').some((gateway) => gateway !== 'mesh')
-  const maybeElsewhere = (host: string) =>
-    hasGateways ||
-    hasNoListener(host, circumstances) ||
-    portsOf(host.toLowerCase(), circumstances).some((port) => isContested(port, circumstances))
+  const maybeElsewhere = (host: string) => hasGateways || hasNoListener(host, circumstances)
   const served = new Set<string>()
   const closed = new Set<string>()
+  // Hosts by whether one of their ports, of those of the routes, is contested, and whether one is not.
+  const [contested, open] = [new Set<string>(), new Set<string>()]
   let isForAny = false
   // A host that has other ports only than those of the matches is promised nothing.
   const promised = new Set(hosts.filter((host) => portsOf(host.toLowerCase(), circumstances).length === 0))
@@ -260,9 +262,11 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
     const isForSome = (route.match?.sourceLabels.size ?? 0) > 0 || route.match?.sourceNamespace !== ''
     if (route.match?.takesAll && isForSome) for (const { port } of places) closed.add(`${route.protocol} ${port}`)
     if (places.length < all.length && places.length === 0) continue
+    for (const { host, port } of places) (isContested(port, circumstances) ? contested : open).add(host)
     const given = places.filter(({ sent }) => sent !== undefined)
     if (given.length === 0) {
-      const list = hasGateways || hosts.some(maybeElsewhere) ? failures.partial : failures.whole
+      const areContested = places.length > 0 && places.every(({ port }) => isContested(port, circumstances))
+      const list = hasGateways || areContested || hosts.some(maybeElsewhere) ? failures.partial : failures.whole
       list.push(`${route.protocol} ${route.name} is given nowhere`)
     }
     for (const { host, port, sent } of places) {
@@ -290,7 +294,8 @@ export const failuresOf = (manifest: Manifest, circumstances: Circumstances): Fa
   if (!isForAny) failures.partial.push('no route is for the mesh')
   const exact = written.filter((one) => !one.startsWith('*'))
   for (const host of exact.filter((one) => promised.has(one) && !served.has(one))) {
-    const list = maybeElsewhere(host) ? failures.partial : failures.whole
+    const isContestedOnly = contested.has(host) && !open.has(host)
+    const list = isContestedOnly || maybeElsewhere(host) ? failures.partial : failures.whole
     list.push(`host ${host} is not served`)
   }
   return failures

@@ -197,8 +197,12 @@ check('virtualservice-host-form', [
   ],
 ])
 
-const sidecarsOwn = (index: number, port: number) =>
-  `deny virtualservice-match-port spec.http[0].match[${index}].port: port ${port} is one that sidecars use themselves. Fix: give the host another port, and write that one here`
+const sidecarsOwn = (index: number, port: number, owner: string) =>
+  `deny virtualservice-match-port spec.http[0].match[${index}].port: port ${port} is one that sidecars use themselves. Fix: give ${owner} another port, and write that one here`
+const odd = service('odd', { ports: [http(3111), http(15021)] })
+const atOdd = { hosts: [host('odd')], http: [{ match: [{ port: 15021 }], ...toRead }] }
+const payOn15001 = (name: string, protocol: string) =>
+  entryFor(name, { hosts: ['pay.test'], ports: [{ number: 15001, name: protocol, protocol }] })
 
 const match80 = { hosts: [orders], http: [{ match: [{ port: 80 }, { port: 3111 }], ...toRead }] }
 
@@ -219,20 +223,57 @@ check('virtualservice-match-port', [
   [
     'an HTTP port that sidecars use themselves, of a ServiceEntry',
     { hosts: ['pay.test'], http: [{ match: [{ port: 15001 }], ...toRead }] },
-    [sidecarsOwn(0, 15001)],
-    { objects: [entryFor('pay', { hosts: ['pay.test'], ports: [{ number: 15001, name: 'http', protocol: 'HTTP' }] })] },
+    [sidecarsOwn(0, 15001, 'pay.test')],
+    { objects: [payOn15001('pay', 'HTTP')] },
   ],
   [
     'one of a Service beside another',
     { hosts: [host('odd')], http: [{ match: [{ port: 3111 }, { port: 15021 }], ...toRead }] },
-    [sidecarsOwn(1, 15021)],
-    { objects: [service('odd', { ports: [http(3111), http(15021)] })] },
+    [sidecarsOwn(1, 15021, host('odd'))],
+    { objects: [odd] },
+  ],
+  [
+    'one of several hosts, and what else is wrong with its route',
+    { hosts: [host('odd'), 'pay.test'], http: [{ match: [{ port: 15021 }], route: [destination('nobody', 3100)] }] },
+    [
+      sidecarsOwn(0, 15021, 'its hosts'),
+      'deny virtualservice-destination-unknown spec.http[0].route[0].destination.host: there is no Service shop/nobody. Fix: create the Service first, or correct the name',
+    ],
+    {
+      objects: [
+        odd,
+        entryFor('pay', { hosts: ['pay.test'], ports: [{ number: 15021, name: 'http', protocol: 'HTTP' }] }),
+      ],
+    },
+  ],
+  ['what another gateway may serve', { ...atOdd, gateways: ['mesh', 'ingress'] }, [], { objects: [odd] }],
+  [
+    'what is for the mesh among other gateways',
+    {
+      ...atOdd,
+      gateways: ['mesh', 'ingress'],
+      http: [{ match: [{ port: 15021, gateways: ['mesh'] }], ...toRead }],
+    },
+    [sidecarsOwn(0, 15021, host('odd'))],
+    { objects: [odd] },
+  ],
+  [
+    'what a host that this cluster cannot show may carry',
+    { hosts: [host('odd'), 'x.global'], http: [{ match: [{ port: 3111 }, { port: 15021 }], ...toRead }] },
+    [],
+    { objects: [odd], circumstances: { policy: { ...defaultPolicy, foreignHosts: ['*.global'] } } },
   ],
   [
     'a TCP one',
     { hosts: ['pay.test'], http: undefined, tcp: [{ match: [{ port: 15001 }], ...toRead }] },
     [],
-    { objects: [entryFor('pay', { hosts: ['pay.test'], ports: [{ number: 15001, name: 'tcp', protocol: 'TCP' }] })] },
+    { objects: [payOn15001('pay', 'TCP')] },
+  ],
+  [
+    'a TCP one where another ServiceEntry has it as HTTP',
+    { hosts: ['pay.test'], http: undefined, tcp: [{ match: [{ port: 15001 }], ...toRead }] },
+    [],
+    { objects: [payOn15001('a', 'HTTP'), payOn15001('b', 'TCP')] },
   ],
 ])
 
