@@ -68,13 +68,11 @@ const withoutCA = ({ clientConfig: { caBundle: _, ...clientConfig }, objectSelec
   objectSelector: entry.name === 'probe.meshvip.dev' ? undefined : objectSelector,
 })
 
-/** Whether what is to fail closed does, in both configurations: one is written after the other. */
-const failsClosed = async (api: Api): Promise<boolean> =>
-  (await configurations(api))
-    .map(hopsOf)
-    .every((hops) =>
-      hops.some(({ name, failurePolicy }) => name === 'virtual-hosts.meshvip.dev' && failurePolicy === 'Fail'),
-    )
+/** Whether what is to fail closed does. */
+const failsClosed = async (api: Api): Promise<boolean> => {
+  const hops = (await configurations(api)).flatMap(hopsOf)
+  return hops.some(({ name, failurePolicy }) => name === 'virtual-hosts.meshvip.dev' && failurePolicy === 'Fail')
+}
 
 const storedCertificate = async (api: Api): Promise<Buffer> => {
   const { data } = JSON.parse((await api.send('GET', secretPath)).text)
