@@ -89,7 +89,10 @@ const mergeMatch = (root: Match, leaf: Match): Match => {
   }
 }
 
-/** Istio 1.31 pilot/pkg/model/virtualservice.go, mergeHTTPMatchRequests, of a delegate's route that has matches. Undefined where they contradict each other. */
+/**
+ * The matches of a route and of its delegate's, which has some. Undefined where they contradict each other. Istio 1.31
+ * pilot/pkg/model/virtualservice.go, mergeHTTPMatchRequests.
+ */
 const mergeMatches = (root: readonly Match[], leaf: readonly Match[]): readonly Match[] | undefined => {
   if (root.length === 0) return leaf
   const merged = leaf.map((one) =>
